@@ -1,0 +1,1 @@
+//! Composition only: configuration, roles, lifecycle and wiring.

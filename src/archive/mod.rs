@@ -1,0 +1,1 @@
+//! The S3 edge: transcripts, profiles, audit records and recordings.

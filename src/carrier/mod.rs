@@ -1,0 +1,1 @@
+//! The telephone carriers, spoken to in their own protocols.

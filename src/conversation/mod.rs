@@ -1,0 +1,1 @@
+//! One answered call: turn engine, guard rails, transcript and tool journal.

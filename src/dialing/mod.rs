@@ -1,0 +1,1 @@
+//! Admit, dial, watch and reconcile: from a due record to a ringing phone.

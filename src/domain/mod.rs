@@ -1,0 +1,1 @@
+//! Pure types and rules: call, talk, phone, window, retry, disposition, notice.

@@ -1,0 +1,1 @@
+//! The model edge: OpenAI-compatible chat completions, OpenAI and Azure.

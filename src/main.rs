@@ -1,0 +1,3 @@
+//! The binary: role → configuration → runtime → app.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Signed webhooks: sign, deliver, guard, back off, dead letters.

@@ -1,0 +1,1 @@
+//! The only user of fred: every key, every script, every record in Redis.

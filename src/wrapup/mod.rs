@@ -1,0 +1,1 @@
+//! After the hang-up: final extraction, outcome, archive and notices.
