@@ -1,1 +1,12 @@
-//! Pure types and rules: call, talk, phone, window, retry, disposition, notice.
+//! Pure types and rules: call, talk, agent, phone, window, retry, disposition, notice. Nothing here waits, reads a
+//! clock or knows a wire.
+
+pub mod agent;
+pub mod call;
+pub mod disposition;
+pub mod ids;
+pub mod notice;
+pub mod phone;
+pub mod retry;
+pub mod talk;
+pub mod window;

@@ -1,0 +1,1 @@
+//! A call: its record and its pure state machine.

@@ -1,0 +1,1 @@
+//! What downstream systems are told.

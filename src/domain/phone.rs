@@ -1,0 +1,1 @@
+//! Telephone numbers: any notation in, E.164 out, and the time zones a number may lie in.

@@ -1,0 +1,1 @@
+//! When a call that did not get through is tried again.

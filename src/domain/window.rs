@@ -1,0 +1,1 @@
+//! Calling windows: when a number may ring, in its own time.
