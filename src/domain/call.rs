@@ -1,1 +1,0 @@
-//! A call: its record and its pure state machine.
