@@ -1,1 +1,37 @@
 //! The only user of fred: every key, every script, every record in Redis.
+//!
+//! | file | what it keeps |
+//! | --- | --- |
+//! | `connect` | one server, Sentinel or Cluster; time-outs; the start-up checks (eviction policy, shard count, hash key) |
+//! | `keys` | every key's name |
+//! | `scripts` | the Lua scripts and how they are called |
+//! | `calls` | submit, load, claim |
+//! | `commit` | the write door |
+//! | `turns` | a turn's lease and journal |
+//! | `capacity` | calls per second and slots of the whole fleet |
+//! | `outbox` | events on their way downstream |
+//! | `suppression` | do-not-call entries |
+//! | `campaigns` | what the calls of a list share |
+//! | `stats` | counters and listings |
+
+mod calls;
+mod campaigns;
+mod capacity;
+mod commit;
+mod connect;
+mod keys;
+mod outbox;
+mod scripts;
+mod stats;
+mod suppression;
+mod turns;
+
+pub use calls::{Claimed, Claims, Submitted};
+pub use campaigns::Campaign;
+pub use capacity::{Ask, Permits, Slot};
+pub use commit::{Committed, StartChecks};
+pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
+pub use outbox::{OutboxCounts, OutboxEntry, Settle};
+pub use stats::{CallPage, Counters};
+pub use suppression::{Scope, Suppression};
+pub use turns::{Resumed, TurnLease};

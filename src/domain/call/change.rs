@@ -119,6 +119,8 @@ pub struct Change {
     pub phase_before: Phase,
     /// Do the events contain a decision, so that the epoch must still be ours?
     pub decides: bool,
+    /// Did nothing ring, so that the dial that was counted must not count?
+    pub unplaced: bool,
     /// What goes with it.
     pub effects: Vec<Effect>,
     /// Lines for the transcript.
@@ -138,6 +140,7 @@ impl Call {
             phase_before: self.phase(),
             call: self,
             decides: false,
+            unplaced: false,
             effects: Vec::new(),
             lines: Vec::new(),
             turn: None,

@@ -87,6 +87,7 @@ impl Change {
         }
         self.decides = true;
         if self.call.phase() == Phase::Dialing {
+            self.unplaced = true;
             self.effects.push(Effect::ReleaseSlot);
             self.call.body.dialed_at = None;
             self.counts.push(("started".into(), -1));

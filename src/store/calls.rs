@@ -1,0 +1,210 @@
+//! Calls coming in, being looked at and being claimed.
+
+use futures::future::try_join_all;
+
+use fred::prelude::*;
+
+use crate::base::clock::{DAY, Millis};
+use crate::domain::call::Call;
+use crate::domain::ids::{CallId, Shard};
+use crate::domain::talk::Line;
+use crate::store::connect::{Store, StoreError};
+use crate::store::{keys, scripts};
+
+/// What became of a call that was handed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It waits.
+    Created,
+    /// A call of this id was there before; it is left as it is.
+    Exists,
+    /// The number is on the do-not-call list.
+    Suppressed,
+    /// The same idempotency key gave this id before, for a request with this fingerprint.
+    Repeat {
+        /// The first answer's id.
+        id: CallId,
+        /// The first request's fingerprint.
+        fingerprint: String,
+    },
+}
+
+/// A call that was claimed: its epoch is ours until the lease ends.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The record, epoch raised.
+    pub call: Call,
+    /// It waits and its person is on the do-not-call list.
+    pub suppressed: bool,
+}
+
+/// What one claim brought.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// The calls.
+    pub calls: Vec<Claimed>,
+    /// Redis' time, ms.
+    pub now: Millis,
+    /// When the next call of this shard is due, ms; 0 = none.
+    pub next_due: Millis,
+    /// Are there calls left that wait for admission?
+    pub ready_left: bool,
+    /// Ids without a record, removed (invariant Q1).
+    pub lost: u64,
+}
+
+impl Store {
+    /// Hands one call in, perhaps under an idempotency key (already scoped to the client) with the request's
+    /// fingerprint. One round trip.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; the call may have been accepted, and the same id may be handed in again.
+    pub async fn submit_one(
+        &self,
+        call: &Call,
+        idempotency: Option<(&str, &str)>,
+        now: Millis,
+    ) -> Result<Submitted, StoreError> {
+        let mut answers = self.submit_shard(call.id.shard(), &[call], idempotency, now).await?;
+        answers.pop().ok_or(StoreError::Protocol("submit"))
+    }
+
+    /// Hands many calls in, one script for each shard. The answers stand in the order of the calls.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; some may have been accepted, and the same ids may be handed in again.
+    pub async fn submit(&self, calls: &[Call], now: Millis) -> Result<Vec<Submitted>, StoreError> {
+        let mut by_shard: std::collections::BTreeMap<Shard, Vec<usize>> = std::collections::BTreeMap::new();
+        for (i, call) in calls.iter().enumerate() {
+            by_shard.entry(call.id.shard()).or_default().push(i);
+        }
+        let batches = by_shard.into_iter().map(|(shard, indices)| async move {
+            let group: Vec<&Call> = indices.iter().map(|i| &calls[*i]).collect();
+            Ok::<_, StoreError>((indices, self.submit_shard(shard, &group, None, now).await?))
+        });
+        let mut out = vec![Submitted::Exists; calls.len()];
+        for (indices, answers) in try_join_all(batches).await? {
+            for (i, answer) in indices.into_iter().zip(answers) {
+                out[i] = answer;
+            }
+        }
+        Ok(out)
+    }
+
+    async fn submit_shard(
+        &self,
+        shard: Shard,
+        calls: &[&Call],
+        idempotency: Option<(&str, &str)>,
+        now: Millis,
+    ) -> Result<Vec<Submitted>, StoreError> {
+        let day = keys::day(now);
+        let (key, fingerprint) = idempotency.unwrap_or(("", ""));
+        let keys = vec![
+            keys::due(shard),
+            keys::active(shard),
+            keys::calls(shard, &day),
+            keys::suppression(shard),
+            keys::stats(shard, &day),
+            keys::idempotency(shard, key),
+        ];
+        let mut args = vec![keys::tag(shard), now.to_string(), fingerprint.to_owned(), (2 * DAY).to_string()];
+        for call in calls {
+            let due = if call.head.due > now { call.head.due } else { 0 };
+            args.extend([call.id.to_string(), call.encode(), due.to_string(), "0".into()]);
+        }
+        let answer = scripts::SUBMIT.run(self, keys, args).await?;
+        let words: Vec<String> = answer.into_array().iter().map(scripts::text).collect();
+        if words.first().is_some_and(|w| w == "repeat") {
+            let id = words.get(1).and_then(|t| CallId::parse(t)).ok_or(StoreError::Protocol("submit"))?;
+            let fingerprint = words.get(2).cloned().unwrap_or_default();
+            return Ok(vec![Submitted::Repeat { id, fingerprint }]);
+        }
+        words
+            .iter()
+            .map(|word| match word.as_str() {
+                "created" => Ok(Submitted::Created),
+                "exists" => Ok(Submitted::Exists),
+                "suppressed" => Ok(Submitted::Suppressed),
+                _ => Err(StoreError::Protocol("submit")),
+            })
+            .collect()
+    }
+
+    /// A call as it stands.
+    ///
+    /// # Errors
+    /// Where Redis does not answer or the record cannot be read.
+    pub async fn load(&self, id: &CallId) -> Result<Option<Call>, StoreError> {
+        let text: Option<String> = self.client().get(keys::session(id)).await?;
+        text.map(|text| Call::decode(id, &text).map_err(StoreError::from)).transpose()
+    }
+
+    /// Many calls as they stand; an id without a record is `None`.
+    ///
+    /// # Errors
+    /// Where Redis does not answer or a record cannot be read.
+    pub async fn load_many(&self, ids: &[CallId]) -> Result<Vec<Option<Call>>, StoreError> {
+        try_join_all(ids.iter().map(|id| self.load(id))).await
+    }
+
+    /// What was said so far.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn transcript(&self, id: &CallId) -> Result<Vec<Line>, StoreError> {
+        let lines: Vec<String> = self.client().lrange(keys::transcript(id), 0, -1).await?;
+        Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Claims what is due in a shard: at most `live` calls that are under way, `ready` that wait, `urgent` that wait in
+    /// the urgent lane. Each is ours for `lease` ms.
+    ///
+    /// # Errors
+    /// Where Redis does not answer. Nothing is lost: what was claimed comes due again.
+    pub async fn claim(
+        &self,
+        shard: Shard,
+        lease: Millis,
+        live: usize,
+        ready: usize,
+        urgent: usize,
+    ) -> Result<Claims, StoreError> {
+        let keys = vec![keys::due(shard), keys::active(shard), keys::suppression(shard)];
+        let args = vec![
+            keys::tag(shard),
+            lease.to_string(),
+            live.to_string(),
+            ready.to_string(),
+            urgent.to_string(),
+        ];
+        let answer = scripts::CLAIM.run(self, keys, args).await?.into_array();
+        let at = |i: usize| u64::try_from(scripts::number(answer.get(i))).unwrap_or(0);
+        let mut claims =
+            Claims { now: at(0), next_due: at(1), ready_left: at(2) > 0, lost: at(3), calls: Vec::new() };
+        for row in answer.get(4..).unwrap_or_default().chunks_exact(3) {
+            let id = CallId::parse(&scripts::text(&row[0])).ok_or(StoreError::Protocol("claim"))?;
+            match Call::decode(&id, &scripts::text(&row[1])) {
+                Ok(call) => claims.calls.push(Claimed { call, suppressed: scripts::text(&row[2]) == "1" }),
+                // One unreadable record stops no others; it comes due again and is logged again.
+                Err(error) => tracing::error!(call_id = %id, %error, "a record cannot be read"),
+            }
+        }
+        Ok(claims)
+    }
+
+    /// The ids of a person's open calls.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn open_calls(&self, e164: &str) -> Result<Vec<CallId>, StoreError> {
+        let shard = Shard::of(e164);
+        let hash = self.hash(e164);
+        let tokens: Option<String> = self.client().hget(keys::phone(shard, &hash), hash.as_str()).await?;
+        Ok(tokens
+            .unwrap_or_default()
+            .split_whitespace()
+            .filter_map(|t| CallId::parse(&format!("call_{:02}{}", shard.0, t.trim_start_matches('*'))))
+            .collect())
+    }
+}

@@ -1,0 +1,118 @@
+//! What the calls of one list share. A campaign is written once and read by every node, which keeps a copy for a while.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use fred::prelude::*;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::base::clock::{Millis, SECOND};
+use crate::domain::ids::CampaignId;
+use crate::store::connect::{Store, StoreError};
+use crate::store::keys;
+
+/// How old a node's copy may be.
+const FRESH: Millis = 5 * SECOND;
+/// How many copies a node keeps.
+const KEPT: usize = 1_000;
+
+/// A list of calls and what they share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Campaign {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub id: CampaignId,
+    /// What its client calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The agent that talks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Where its notices go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_url: Option<String>,
+    /// When it was posted, Unix ms.
+    pub created_at: Millis,
+    /// Its calls are not placed after, Unix ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Millis>,
+    /// The answer its post was given, so that a repeat under the same key gets the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<serde_json::Value>,
+    /// Fingerprint of the request that made it, where it came with an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// Copies of campaigns, each with the time it was read.
+#[derive(Debug, Default)]
+pub(super) struct Cache(Mutex<HashMap<CampaignId, (Millis, Campaign)>>);
+
+fn key(id: &CampaignId) -> String {
+    format!("CAMPAIGN:{{cap}}:{id}")
+}
+
+impl Store {
+    /// Writes a campaign.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn put_campaign(&self, campaign: &Campaign) -> Result<(), StoreError> {
+        let text = serde_json::to_string(campaign).unwrap_or_default();
+        let _: Value = self.client().set(key(&campaign.id), text, None, None, false).await?;
+        let _: Value = self
+            .client()
+            .zadd(
+                keys::fleet("CAMPAIGNS"),
+                None,
+                None,
+                false,
+                false,
+                (campaign.created_at as f64, campaign.id.as_str()),
+            )
+            .await?;
+        self.campaigns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&campaign.id);
+        Ok(())
+    }
+
+    /// A campaign, at most five seconds old.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
+        let now = self.clock.now();
+        {
+            let cache = self.campaigns.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((read, campaign)) = cache.get(id)
+                && now.saturating_sub(*read) < FRESH
+            {
+                return Ok(Some(campaign.clone()));
+            }
+        }
+        let text: Option<String> = self.client().get(key(id)).await?;
+        let Some(campaign) = text.and_then(|t| serde_json::from_str::<Campaign>(&t).ok()) else {
+            return Ok(None);
+        };
+        let mut cache = self.campaigns.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= KEPT {
+            cache.retain(|_, (read, _)| now.saturating_sub(*read) < FRESH);
+        }
+        cache.insert(id.clone(), (now, campaign.clone()));
+        Ok(Some(campaign))
+    }
+
+    /// Campaigns, newest first.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn campaigns(&self, limit: usize) -> Result<Vec<Campaign>, StoreError> {
+        let last = i64::try_from(limit).unwrap_or(i64::MAX) - 1;
+        let ids: Vec<String> = self.client().zrevrange(keys::fleet("CAMPAIGNS"), 0, last, false).await?;
+        let mut out = Vec::new();
+        for id in ids.iter().filter_map(|id| CampaignId::parse(id)) {
+            out.extend(self.campaign(&id).await?);
+        }
+        Ok(out)
+    }
+}

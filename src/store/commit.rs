@@ -1,0 +1,178 @@
+//! The write door: a change of a call is written whole, with everything that belongs to it, or not at all.
+
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::base::clock::{DAY, HOUR, Millis};
+use crate::domain::call::{Call, Change, Effect, Phase};
+use crate::store::connect::{Store, StoreError};
+use crate::store::{keys, scripts};
+
+/// How long a call's record stays after its end.
+const ENDED_TTL: Millis = 48 * HOUR;
+
+/// What became of a commit.
+#[derive(Debug)]
+pub enum Committed {
+    /// It is written; this is the record now, with the effects that are left to do.
+    Done(Box<Call>, Vec<Effect>),
+    /// Somebody else wrote since; this is the record they left. Apply the event again, or let it be.
+    Conflict(Box<Call>),
+    /// There is no such call (any more).
+    Gone,
+    /// The turn was taken over by another node; its answer is not ours to give.
+    Lost,
+    /// The dial is not allowed now.
+    Refused {
+        /// `suppressed`, `leg_outstanding` or `frequency`.
+        reason: String,
+        /// When to look again, ms.
+        until: Millis,
+    },
+}
+
+/// What `DialStarted` checks of the person, in the same step that writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct StartChecks {
+    /// How soon to look again while another call of theirs has a leg out, ms.
+    pub leg_wait: Millis,
+}
+
+impl Store {
+    /// Writes a change. `turn` is the lease token of the turn it commits, `start` the checks of a dial.
+    ///
+    /// # Errors
+    /// Where Redis does not answer in time: the change may or may not be written; the same change may be committed again.
+    pub async fn commit(
+        &self,
+        change: Change,
+        turn: Option<&str>,
+        start: Option<StartChecks>,
+    ) -> Result<Committed, StoreError> {
+        let Change { mut call, before, decides, unplaced, effects, lines, turn: answer, counts, .. } = change;
+        call.head.version = before.version.wrapping_add(1);
+        call.head.token = rand::random();
+        let shard = call.id.shard();
+        let now = self.clock.now();
+        let day = keys::day(now);
+
+        let mut plan = serde_json::Map::new();
+        plan.insert("version".into(), json!(format!("{:08x}", before.version)));
+        if decides {
+            plan.insert("epoch".into(), json!(format!("{:08x}", before.epoch)));
+        }
+        plan.insert("due".into(), json!(call.head.due));
+        plan.insert("ttl".into(), json!(ENDED_TTL));
+        if !lines.is_empty() {
+            let lines: Vec<String> =
+                lines.iter().filter_map(|line| serde_json::to_string(line).ok()).collect();
+            plan.insert("lines".into(), json!(lines));
+        }
+        if let (Some((attempt, n, acts)), Some(token)) = (&answer, turn) {
+            let acts = serde_json::to_string(acts).unwrap_or_default();
+            plan.insert(
+                "turn".into(),
+                json!({"key": format!("{attempt}:{n}"), "token": token, "acts": acts}),
+            );
+        }
+        let member = format!("{}:{}", call.id, call.body.attempt);
+        if let Some(start) = start {
+            plan.insert(
+                "start".into(),
+                json!({"cap": self.config.frequency_cap, "window": DAY, "leg_wait": start.leg_wait, "member": member}),
+            );
+        }
+        if unplaced {
+            plan.insert("unplaced".into(), json!(member));
+        }
+        if let Some(campaign) = &call.campaign {
+            plan.insert("lane".into(), json!(campaign));
+            if let Some(ending) = call.ending().filter(|_| call.phase() == Phase::Ended) {
+                let row = format!("{} {} {} {now}", call.id, ending.disposition.as_str(), call.body.attempt);
+                plan.insert("result".into(), json!(row));
+            }
+        }
+        if !counts.is_empty() {
+            plan.insert("counts".into(), json!(counts));
+        }
+        let mut rest = Vec::new();
+        let mut notices = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Notice(notice) => {
+                    let Some(url) = self.route(&call).await? else { continue };
+                    let entry = super::outbox::OutboxEntry::new(&call.id, &notice, url, now);
+                    notices.push(json!({
+                        "id": notice.id, "endpoint": entry.endpoint,
+                        "entry": serde_json::to_string(&entry).unwrap_or_default(),
+                    }));
+                }
+                Effect::Suppress { words } => {
+                    let entry = super::suppression::Suppression::opt_out(&call, words, now);
+                    plan.insert("suppress".into(), json!(entry.encode()));
+                }
+                Effect::ChildCall(child) => {
+                    plan.insert(
+                        "child".into(),
+                        json!({"id": child.id, "record": child.encode(), "due": child.head.due, "day": day}),
+                    );
+                }
+                other => rest.push(other),
+            }
+        }
+        if !notices.is_empty() {
+            plan.insert("notices".into(), json!(notices));
+        }
+
+        let keys = vec![
+            keys::session(&call.id),
+            keys::due(shard),
+            keys::transcript(&call.id),
+            keys::turn(&call.id),
+            keys::journal(&call.id),
+            keys::outbox_due(shard),
+            keys::outbox_count(shard),
+            keys::suppression(shard),
+            keys::stats(shard, &day),
+            keys::phone(shard, &call.phone_hash),
+            keys::rate_limit(shard, &call.phone_hash),
+            keys::outbox_call(&call.id),
+        ];
+        let args = vec![keys::tag(shard), call.id.to_string(), call.encode(), Json::Object(plan).to_string()];
+        let answer = scripts::COMMIT.run(self, keys, args).await?.into_array();
+        match answer.first().map(scripts::text).as_deref() {
+            Some("ok") => Ok(Committed::Done(Box::new(call), rest)),
+            Some("conflict") => {
+                let text = answer.get(1).map(scripts::text).unwrap_or_default();
+                Ok(Committed::Conflict(Box::new(Call::decode(&call.id, &text)?)))
+            }
+            Some("gone") => Ok(Committed::Gone),
+            Some("lost") => Ok(Committed::Lost),
+            Some("refused") => Ok(Committed::Refused {
+                reason: answer.get(1).map(scripts::text).unwrap_or_default(),
+                until: u64::try_from(scripts::number(answer.get(2))).unwrap_or(now),
+            }),
+            _ => Err(StoreError::Protocol("commit")),
+        }
+    }
+
+    /// Where a call's notices go.
+    async fn route(&self, call: &Call) -> Result<Option<String>, StoreError> {
+        if let Some(url) = &call.body.webhook_url {
+            return Ok(Some(url.clone()));
+        }
+        if let Some(id) = &call.campaign
+            && let Some(campaign) = self.campaign(id).await?
+            && let Some(url) = &campaign.webhook_url
+        {
+            return Ok(Some(url.clone()));
+        }
+        Ok(self.config.default_webhook_url.clone())
+    }
+}
+
+/// What an endpoint is called in keys and metrics: a hash of scheme, host and port, since a URL may carry secrets.
+pub(super) fn endpoint_of(url: &str) -> String {
+    let origin = url::Url::parse(url).map_or_else(|_| url.to_owned(), |u| u.origin().ascii_serialization());
+    hex::encode(&Sha256::digest(origin.as_bytes())[..8])
+}

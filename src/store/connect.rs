@@ -1,0 +1,242 @@
+//! The connection: one server, Sentinel or Cluster, never on fred's defaults (they hang and re-send), and what must be
+//! true of a server before this program trusts it with queued calls.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fred::prelude::*;
+use fred::types::config::UnresponsiveConfig;
+use fred::types::{ClusterHash, CustomCommand, InfoKind};
+use secrecy::{ExposeSecret, SecretBox};
+use sha2::{Digest, Sha256};
+
+use crate::base::clock::Clock;
+use crate::domain::ids::{PhoneHash, SHARDS};
+use crate::store::keys;
+
+/// What the store needs to know.
+#[derive(Clone)]
+pub struct RedisConfig {
+    /// `redis[s]://`, `redis[s]-sentinel://` or `redis[s]-cluster://`, with `?max_connections=` for the pool.
+    pub url: String,
+    /// `PHONE_HASH_KEY`.
+    pub phone_hash_key: Arc<SecretBox<Vec<u8>>>,
+    /// Where notices go that name no other place.
+    pub default_webhook_url: Option<String>,
+    /// Most attempts to one number in the window: the frequency cap.
+    pub frequency_cap: u32,
+    /// Accept a server that may evict keys? Never in production: an evicting Redis loses queued calls.
+    pub allow_eviction: bool,
+}
+
+/// Why Redis did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is away, slow or said no.
+    #[error("redis: {0}")]
+    Redis(String),
+    /// It must not be used as it is; says what to change.
+    #[error("{0}")]
+    Refused(String),
+    /// A record that is not ours.
+    #[error(transparent)]
+    Malformed(#[from] crate::domain::call::MalformedRecord),
+    /// A script answered what it never should.
+    #[error("redis answered {0} with something unexpected")]
+    Protocol(&'static str),
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        Self::Redis(error.to_string())
+    }
+}
+
+/// What `/health` says of Redis.
+#[derive(Clone, Debug, Default, serde::Serialize, utoipa::ToSchema)]
+pub struct RedisHealth {
+    /// A round trip, ms.
+    pub latency_ms: f64,
+    /// `maxmemory-policy`.
+    pub maxmemory_policy: String,
+    /// Is the append-only file on?
+    pub aof: bool,
+    /// Replicas connected.
+    pub replicas: u64,
+    /// Memory in use, bytes.
+    pub used_memory: u64,
+    /// What an operator should change, in words.
+    pub advice: Vec<String>,
+}
+
+/// Redis, as the program knows it.
+#[derive(Clone)]
+pub struct Store {
+    pool: Pool,
+    pub(super) config: Arc<RedisConfig>,
+    pub(super) clock: Clock,
+    pub(super) campaigns: Arc<super::campaigns::Cache>,
+}
+
+impl Store {
+    /// Connects and checks the server.
+    ///
+    /// # Errors
+    /// [`StoreError::Redis`] where it cannot be reached within five seconds, [`StoreError::Refused`] where it evicts
+    /// keys, or was set up with another shard count or another `PHONE_HASH_KEY`.
+    pub async fn connect(config: RedisConfig, clock: Clock) -> Result<Self, StoreError> {
+        let store = Self::open(config, clock)?;
+        let pool = store.pool.clone();
+        drop(pool.connect());
+        tokio::time::timeout(Duration::from_secs(5), pool.wait_for_connect())
+            .await
+            .map_err(|_| StoreError::Redis("no answer within 5 s; is REDIS_URL right?".into()))??;
+        store.check().await?;
+        Ok(store)
+    }
+
+    fn open(config: RedisConfig, clock: Clock) -> Result<Self, StoreError> {
+        let mut url =
+            url::Url::parse(&config.url).map_err(|e| StoreError::Refused(format!("REDIS_URL: {e}")))?;
+        let connections = url
+            .query_pairs()
+            .find(|(k, _)| k == "max_connections")
+            .and_then(|(_, v)| v.parse::<usize>().ok())
+            .unwrap_or(2)
+            .clamp(1, 64);
+        let rest: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(k, _)| k != "max_connections")
+            .map(|(k, v)| (k.into_owned(), v.into_owned()))
+            .collect();
+        url.set_query(None);
+        if !rest.is_empty() {
+            url.query_pairs_mut().extend_pairs(rest);
+        }
+        let mut redis =
+            Config::from_url(url.as_str()).map_err(|e| StoreError::Refused(format!("REDIS_URL: {e}")))?;
+        redis.fail_fast = true;
+        let mut builder = Builder::from_config(redis);
+        builder.with_performance_config(|p| {
+            p.default_command_timeout = Duration::from_secs(2);
+            p.broadcast_channel_capacity = 64;
+        });
+        builder.with_connection_config(|c| {
+            c.connection_timeout = Duration::from_secs(1);
+            c.internal_command_timeout = Duration::from_secs(1);
+            c.max_command_attempts = 3;
+            c.max_redirections = 10;
+            c.max_command_buffer_len = 100_000;
+            c.auto_client_setname = false;
+            c.unresponsive = UnresponsiveConfig {
+                max_timeout: Some(Duration::from_millis(1500)),
+                interval: Duration::from_millis(400),
+            };
+            c.tcp.nodelay = Some(true);
+        });
+        builder.set_policy(ReconnectPolicy::new_constant(0, 100));
+        let pool = builder.build_pool(connections)?;
+        Ok(Self { pool, config: Arc::new(config), clock, campaigns: Arc::default() })
+    }
+
+    pub(super) fn client(&self) -> &fred::clients::Client {
+        self.pool.next()
+    }
+
+    /// The keyed hash of a number.
+    #[must_use]
+    pub fn hash(&self, e164: &str) -> PhoneHash {
+        PhoneHash::of(self.config.phone_hash_key.expose_secret(), e164)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let health = self.health().await?;
+        let policy = health.maxmemory_policy.as_str();
+        if !self.config.allow_eviction && !matches!(policy, "noeviction" | "" | "unknown") {
+            return Err(StoreError::Refused(format!(
+                "Redis has maxmemory-policy {policy}: it would evict queued calls and webhooks. Set it to noeviction."
+            )));
+        }
+        let print = hex::encode(&Sha256::digest(self.config.phone_hash_key.expose_secret())[..8]);
+        let mine = format!("shards={SHARDS} phone_hash_key={print}");
+        let key = keys::fleet("META");
+        let client = self.client();
+        let _: Value = client.set(&key, &mine, None, Some(SetOptions::NX), false).await?;
+        let theirs: Option<String> = client.get(&key).await?;
+        match theirs {
+            Some(theirs) if theirs == mine => Ok(()),
+            Some(theirs) => Err(StoreError::Refused(format!(
+                "this Redis was set up with {theirs}, this node has {mine}. With another PHONE_HASH_KEY or shard count \
+                 nobody's do-not-call entries would be found; use the same, or an empty Redis."
+            ))),
+            None => Err(StoreError::Protocol("GET META")),
+        }
+    }
+
+    /// One round trip and what the server says of itself.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn health(&self) -> Result<RedisHealth, StoreError> {
+        let began = Instant::now();
+        let client = self.client();
+        let _: Value = client.get(keys::fleet("META")).await?;
+        let latency_ms = began.elapsed().as_secs_f64() * 1000.0;
+        let info: String = client.info(None::<InfoKind>).await.unwrap_or_default();
+        let field = |name: &str| {
+            info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).unwrap_or("").trim().to_owned()
+        };
+        let mut policy = field("maxmemory_policy");
+        if policy.is_empty() {
+            "unknown".clone_into(&mut policy);
+        }
+        let mut health = RedisHealth {
+            latency_ms,
+            aof: field("aof_enabled") == "1",
+            replicas: field("connected_slaves").parse().unwrap_or(0),
+            used_memory: field("used_memory").parse().unwrap_or(0),
+            maxmemory_policy: policy,
+            advice: Vec::new(),
+        };
+        if !matches!(health.maxmemory_policy.as_str(), "noeviction" | "unknown") {
+            health
+                .advice
+                .push("set maxmemory-policy to noeviction: an evicting Redis loses queued calls".into());
+        }
+        if !health.aof {
+            health.advice.push("turn appendonly on: without it a restart forgets what was accepted".into());
+        }
+        if health.replicas == 0 {
+            health.advice.push("connect a replica and set min-replicas-to-write 1".into());
+        }
+        Ok(health)
+    }
+
+    /// A round trip alone, for readiness.
+    ///
+    /// # Errors
+    /// Where Redis does not answer in time.
+    pub async fn ping(&self) -> Result<Duration, StoreError> {
+        let began = Instant::now();
+        let _: Value = self.client().get(keys::fleet("META")).await?;
+        Ok(began.elapsed())
+    }
+
+    /// Runs of each script in this process, by name.
+    #[must_use]
+    pub fn script_runs(&self) -> Vec<(&'static str, u64)> {
+        super::scripts::ALL.iter().map(|s| (s.name, s.runs())).collect()
+    }
+
+    /// Lets go of the connections.
+    pub async fn close(&self) {
+        let _ = self.pool.quit().await;
+    }
+
+    /// Any command, for the few places where no typed one fits.
+    pub(super) async fn command(&self, name: &'static str, args: Vec<String>) -> Result<Value, StoreError> {
+        let hash = args.first().map_or(ClusterHash::Random, |key| ClusterHash::from(key.as_str()));
+        let command = CustomCommand::new_static(name, hash, false);
+        Ok(self.client().custom(command, args).await?)
+    }
+}

@@ -1,0 +1,232 @@
+//! Events on their way downstream. They are written by the commit that made them; here they are claimed, settled, and,
+//! once dead, listed and replayed.
+
+use fred::prelude::*;
+use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::{DAY, Millis};
+use crate::domain::ids::{CallId, Shard};
+use crate::domain::notice::Notice;
+use crate::store::commit::endpoint_of;
+use crate::store::connect::{Store, StoreError};
+use crate::store::{keys, scripts};
+
+/// How long a delivered event is remembered.
+const DELIVERED_TTL: Millis = 7 * DAY;
+/// How long a dead letter waits to be replayed.
+const DEAD_TTL: Millis = 30 * DAY;
+
+/// An event and what became of it so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// `evt_…`; the `webhook-id` of every attempt (O2).
+    pub id: String,
+    /// The call it tells of.
+    pub call_id: CallId,
+    /// Its type.
+    pub kind: String,
+    /// Where it goes.
+    pub url: String,
+    /// Hash of the URL's scheme, host and port.
+    pub endpoint: String,
+    /// The exact bytes that are signed and sent.
+    pub body: String,
+    /// When it happened, ms.
+    pub created_at: Millis,
+    /// Attempts made.
+    #[serde(default)]
+    pub attempts: u32,
+    /// What the last attempt met.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it was settled, ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_at: Option<Millis>,
+}
+
+impl OutboxEntry {
+    pub(super) fn new(call: &CallId, notice: &Notice, url: String, now: Millis) -> Self {
+        Self {
+            id: notice.id.clone(),
+            call_id: call.clone(),
+            kind: notice.kind.clone(),
+            endpoint: endpoint_of(&url),
+            url,
+            body: notice.body.to_string(),
+            created_at: now,
+            attempts: 0,
+            last_error: None,
+            settled_at: None,
+        }
+    }
+}
+
+/// How an attempt is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settle {
+    /// It arrived.
+    Delivered,
+    /// It will not be tried again by itself.
+    Dead,
+    /// It is due again then, ms.
+    Again(Millis),
+}
+
+/// How many events stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct OutboxCounts {
+    /// Waiting or being retried.
+    pub pending: i64,
+    /// Delivered since the first start.
+    pub delivered: i64,
+    /// Dead letters.
+    pub dead: i64,
+}
+
+impl Store {
+    /// Claims events that are due in a shard. Answers them with Redis' time and the next due time (0 = none).
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn outbox_claim(
+        &self,
+        shard: Shard,
+        lease: Millis,
+        per_endpoint: usize,
+        endpoints: usize,
+    ) -> Result<(Vec<OutboxEntry>, Millis), StoreError> {
+        let keys = vec![keys::outbox_due(shard), keys::outbox_count(shard)];
+        let args = vec![keys::tag(shard), lease.to_string(), per_endpoint.to_string(), endpoints.to_string()];
+        let answer = scripts::OUTBOX_CLAIM.run(self, keys, args).await?.into_array();
+        let next = u64::try_from(scripts::number(answer.get(1))).unwrap_or(0);
+        let entries = answer
+            .get(2..)
+            .unwrap_or_default()
+            .chunks_exact(2)
+            .filter_map(|row| serde_json::from_str(&scripts::text(&row[1])).ok())
+            .collect();
+        Ok((entries, next))
+    }
+
+    /// Settles an attempt. False: it was settled before.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; the event comes due again when its lease ends.
+    pub async fn outbox_settle(&self, entry: &OutboxEntry, verdict: Settle) -> Result<bool, StoreError> {
+        let shard = entry.call_id.shard();
+        let (word, due, ttl) = match verdict {
+            Settle::Delivered => ("delivered", 0, DELIVERED_TTL),
+            Settle::Dead => ("dead", 0, DEAD_TTL),
+            Settle::Again(due) => ("again", due, 0),
+        };
+        let args = vec![
+            entry.id.clone(),
+            entry.endpoint.clone(),
+            word.to_owned(),
+            serde_json::to_string(entry).unwrap_or_default(),
+            due.to_string(),
+            ttl.to_string(),
+            keys::tag(shard),
+        ];
+        let answer = scripts::OUTBOX_SETTLE.run(self, Self::outbox_keys(entry), args).await?;
+        Ok(scripts::number(Some(&answer)) == 1)
+    }
+
+    fn outbox_keys(entry: &OutboxEntry) -> Vec<String> {
+        let shard = entry.call_id.shard();
+        vec![
+            keys::outbox(shard, &entry.id),
+            keys::outbox_due(shard),
+            keys::outbox_endpoint(shard, &entry.endpoint),
+            keys::outbox_call(&entry.call_id),
+            keys::outbox_count(shard),
+            keys::outbox_dead(shard),
+        ]
+    }
+
+    /// Counts over all shards.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn outbox_counts(&self) -> Result<OutboxCounts, StoreError> {
+        let rows = try_join_all(Shard::all().map(|shard| async move {
+            let row: Vec<Option<i64>> =
+                self.client().hmget(keys::outbox_count(shard), vec!["pending", "delivered", "dead"]).await?;
+            Ok::<_, StoreError>(row)
+        }))
+        .await?;
+        let sum = |i: usize| rows.iter().filter_map(|row| row.get(i).copied().flatten()).sum();
+        Ok(OutboxCounts { pending: sum(0), delivered: sum(1), dead: sum(2) })
+    }
+
+    /// The earliest due time of any pending event, ms; `None` where nothing waits.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn outbox_oldest_due(&self) -> Result<Option<Millis>, StoreError> {
+        let rows = try_join_all(Shard::all().map(|shard| async move {
+            let row: Vec<(String, f64)> =
+                self.client().zrange(keys::outbox_due(shard), 0, 0, None, false, None, true).await?;
+            Ok::<_, StoreError>(row.first().map(|(_, score)| *score as Millis))
+        }))
+        .await?;
+        Ok(rows.into_iter().flatten().min())
+    }
+
+    /// Dead letters, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn outbox_dead(&self, limit: usize) -> Result<Vec<OutboxEntry>, StoreError> {
+        let rows = try_join_all(Shard::all().map(|shard| async move {
+            let last = i64::try_from(limit).unwrap_or(i64::MAX) - 1;
+            let ids: Vec<String> = self.client().zrevrange(keys::outbox_dead(shard), 0, last, false).await?;
+            let mut entries = Vec::new();
+            for id in ids {
+                match self.outbox_entry(shard, &id).await? {
+                    Some(entry) => entries.push(entry),
+                    // Its 30 days are over.
+                    None => {
+                        let _: i64 = self.client().zrem(keys::outbox_dead(shard), id.as_str()).await?;
+                    }
+                }
+            }
+            Ok::<_, StoreError>(entries)
+        }))
+        .await?;
+        let mut all: Vec<OutboxEntry> = rows.into_iter().flatten().collect();
+        all.sort_by_key(|e| std::cmp::Reverse(e.settled_at));
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    async fn outbox_entry(&self, shard: Shard, id: &str) -> Result<Option<OutboxEntry>, StoreError> {
+        let text: Option<String> = self.client().get(keys::outbox(shard, id)).await?;
+        Ok(text.and_then(|t| serde_json::from_str(&t).ok()))
+    }
+
+    /// Brings a dead letter back. `None`: there is no such dead letter.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn outbox_replay(&self, id: &str) -> Result<Option<OutboxEntry>, StoreError> {
+        for shard in Shard::all() {
+            let score: Option<f64> = self.client().zscore(keys::outbox_dead(shard), id).await?;
+            if score.is_none() {
+                continue;
+            }
+            let Some(mut entry) = self.outbox_entry(shard, id).await? else { continue };
+            entry.attempts = 0;
+            entry.settled_at = None;
+            let args = vec![
+                entry.id.clone(),
+                entry.endpoint.clone(),
+                serde_json::to_string(&entry).unwrap_or_default(),
+            ];
+            let answer = scripts::OUTBOX_REPLAY.run(self, Self::outbox_keys(&entry), args).await?;
+            return Ok((scripts::number(Some(&answer)) == 1).then_some(entry));
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,77 @@
+//! The Lua scripts, called by hash; a server that does not know one (after a failover the cache is empty) is sent it.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fred::prelude::*;
+use fred::util::sha1_hash;
+
+use crate::store::connect::{Store, StoreError};
+
+/// One script: its source, its hash, how often it ran.
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    source: &'static str,
+    hash: LazyLock<String>,
+    runs: AtomicU64,
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal),* $(,)?) => {
+        $( $(#[$doc])* pub(super) static $name: Script = Script {
+            name: $file,
+            source: include_str!(concat!("scripts/", $file, ".lua")),
+            hash: LazyLock::new(|| sha1_hash(include_str!(concat!("scripts/", $file, ".lua")))),
+            runs: AtomicU64::new(0),
+        }; )*
+        /// All of them, for the metrics.
+        pub(super) static ALL: &[&Script] = &[$(&$name),*];
+    };
+}
+
+scripts! {
+    SUBMIT = "submit",
+    CLAIM = "claim",
+    COMMIT = "commit",
+    PERMIT = "permit",
+    TURN_BEGIN = "turn_begin",
+    TURN_HOLD = "turn_hold",
+    OUTBOX_CLAIM = "outbox_claim",
+    OUTBOX_SETTLE = "outbox_settle",
+    OUTBOX_REPLAY = "outbox_replay",
+    SUPPRESS = "suppress",
+}
+
+impl Script {
+    /// Runs it.
+    pub(super) async fn run(
+        &self,
+        store: &Store,
+        keys: Vec<String>,
+        args: Vec<String>,
+    ) -> Result<Value, StoreError> {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+        let client = store.client();
+        match client.evalsha::<Value, _, _, _>(self.hash.as_str(), keys.clone(), args.clone()).await {
+            Err(error) if error.details().starts_with("NOSCRIPT") => {
+                Ok(client.eval::<Value, _, _, _>(self.source, keys, args).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// How often it ran in this process.
+    pub(super) fn runs(&self) -> u64 {
+        self.runs.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads a script's answer as text; numbers come as text too.
+pub(super) fn text(value: &Value) -> String {
+    value.as_string().unwrap_or_default()
+}
+
+/// Reads a script's answer as a number.
+pub(super) fn number(value: Option<&Value>) -> i64 {
+    value.and_then(Value::as_i64).or_else(|| value.and_then(|v| v.as_string()?.parse().ok())).unwrap_or(0)
+}

@@ -1,0 +1,141 @@
+-- The one write door: the record, its due time, its transcript, the outbox and all that belongs to the change, or nothing.
+-- KEYS: 1 CALL_SESSION  2 DUE  3 TRANSCRIPT  4 TURN  5 JOURNAL  6 OUTBOX_DUE  7 OUTBOX_COUNT  8 SUPPRESSION  9 STATS day
+--       10 PHONE bucket  11 RATE_LIMIT  12 OUTBOX_CALL
+-- ARGV: 1 key tag "{sNN}"  2 call id  3 new record  4 plan (JSON: see store/commit.rs)
+-- RETURNS: {"ok"} | {"conflict", record} | {"gone"} | {"lost"} (the turn's lease is another's) |
+--          {"refused", reason, when to look again (ms)}
+-- IDEMPOTENT BY: the token in the record's head; a re-sent commit finds its own token and answers "ok"
+local tag, id, record = ARGV[1], ARGV[2], ARGV[3]
+local plan = cjson.decode(ARGV[4])
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local current = redis.call('GET', KEYS[1])
+if not current then return {'gone'} end
+if string.sub(current, 17, 24) == string.sub(record, 17, 24) then return {'ok'} end
+if string.sub(current, 1, 8) ~= plan.version then return {'conflict', current} end
+if plan.epoch and string.sub(current, 9, 16) ~= plan.epoch then return {'conflict', current} end
+-- An observation leaves the epoch as it stands: a claim may have raised it since.
+record = string.sub(record, 1, 8) .. string.sub(current, 9, 16) .. string.sub(record, 17)
+
+local before, after = string.sub(current, 25, 25), string.sub(record, 25, 25)
+local hash, short = string.sub(record, 39, 62), string.sub(id, 8)
+local live = {D = true, U = true, R = true, P = true}
+
+if plan.turn then
+  local run = redis.call('HMGET', KEYS[4], 'run', 'token')
+  if run[1] ~= plan.turn.key or run[2] ~= plan.turn.token then return {'lost'} end
+end
+
+local known = redis.call('HGET', KEYS[10], hash) or ''
+if plan.start then
+  local ban = redis.call('HGET', KEYS[8], hash)
+  if ban then
+    local expires = tonumber(string.match(ban, '^(%d+)') or '0')
+    if expires == 0 or expires > now then return {'refused', 'suppressed', now} end
+  end
+  for token in string.gmatch(known, '%S+') do
+    if string.sub(token, 1, 1) == '*' and token ~= '*' .. short then
+      return {'refused', 'leg_outstanding', now + plan.start.leg_wait}
+    end
+  end
+  redis.call('ZREMRANGEBYSCORE', KEYS[11], '-inf', now - plan.start.window)
+  if redis.call('ZCARD', KEYS[11]) >= plan.start.cap and not redis.call('ZSCORE', KEYS[11], plan.start.member) then
+    local oldest = redis.call('ZRANGE', KEYS[11], 0, 0, 'WITHSCORES')
+    return {'refused', 'frequency', tonumber(oldest[2]) + plan.start.window}
+  end
+  redis.call('ZADD', KEYS[11], now, plan.start.member)
+  redis.call('PEXPIRE', KEYS[11], plan.start.window)
+end
+if plan.unplaced then redis.call('ZREM', KEYS[11], plan.unplaced) end
+
+if after == 'E' then
+  redis.call('SET', KEYS[1], record, 'PX', plan.ttl)
+else
+  redis.call('SET', KEYS[1], record)
+end
+if plan.due > 0 then
+  redis.call('ZADD', KEYS[2], plan.due, id)
+else
+  redis.call('ZREM', KEYS[2], id)
+end
+
+if plan.lines and #plan.lines > 0 then redis.call('RPUSH', KEYS[3], unpack(plan.lines)) end
+if plan.turn then
+  redis.call('HSET', KEYS[4], 'done', plan.turn.key, 'acts', plan.turn.acts, 'run', '', 'token', '')
+  redis.call('DEL', KEYS[5])
+end
+if after == 'E' then
+  redis.call('PEXPIRE', KEYS[3], plan.ttl)
+  redis.call('PEXPIRE', KEYS[4], plan.ttl)
+end
+
+-- The person: which calls are open, which of them has a leg out.
+if before ~= after then
+  local tokens, dirty = {}, false
+  for token in string.gmatch(known, '%S+') do
+    local bare = string.gsub(token, '^%*', '')
+    if bare ~= short then tokens[#tokens + 1] = token else dirty = true end
+  end
+  if after ~= 'E' then tokens[#tokens + 1] = (live[after] and '*' or '') .. short end
+  if #tokens > 0 then
+    redis.call('HSET', KEYS[10], hash, table.concat(tokens, ' '))
+  elseif dirty then
+    redis.call('HDEL', KEYS[10], hash)
+  end
+  if after == 'E' and before == 'Q' then
+    -- Ended while it waited: it may stand in its lane.
+    local lane = string.match(record, '^([^\n]*)\n', 63)
+    redis.call('LREM', 'READY:' .. tag .. ':' .. lane, 1, id)
+  end
+  if after == 'E' and plan.result then
+    redis.call('RPUSH', 'RESULTS:' .. tag .. ':' .. plan.lane, plan.result)
+    redis.call('PEXPIRE', 'RESULTS:' .. tag .. ':' .. plan.lane, 2592000000)
+  end
+end
+
+if plan.suppress then
+  redis.call('HSET', KEYS[8], hash, plan.suppress)
+  -- The person's other calls are looked at now; the claim sees the ban and ends them.
+  for token in string.gmatch(known, '%S+') do
+    local bare = string.gsub(token, '^%*', '')
+    if bare ~= short then
+      local other = string.sub(id, 1, 7) .. bare
+      local its = redis.call('GET', 'CALL_SESSION:' .. tag .. ':' .. other)
+      if its and string.sub(its, 25, 25) == 'Q' then
+        local lane = string.match(its, '^([^\n]*)\n', 63)
+        redis.call('LREM', 'READY:' .. tag .. ':' .. lane, 1, other)
+        redis.call('ZADD', KEYS[2], now, other)
+      end
+    end
+  end
+end
+
+for _, notice in ipairs(plan.notices or {}) do
+  local key = 'OUTBOX:' .. tag .. ':' .. notice.id
+  if redis.call('SET', key, notice.entry, 'NX') then
+    redis.call('HINCRBY', KEYS[7], 'pending', 1)
+    if redis.call('RPUSH', KEYS[12], notice.id) == 1 then
+      redis.call('ZADD', 'OUTBOX_EP:' .. tag .. ':' .. notice.endpoint, now, notice.id)
+      redis.call('ZADD', KEYS[6], 'LT', now, notice.endpoint)
+    end
+  end
+end
+
+if plan.child then
+  local key = 'CALL_SESSION:' .. tag .. ':' .. plan.child.id
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('SET', key, plan.child.record)
+    redis.call('ZADD', KEYS[2], plan.child.due, plan.child.id)
+    local open = redis.call('HGET', KEYS[10], hash)
+    local its = string.sub(plan.child.id, 8)
+    redis.call('HSET', KEYS[10], hash, open and (open .. ' ' .. its) or its)
+    redis.call('ZADD', 'CALLS:' .. tag .. ':' .. plan.child.day, now, plan.child.id)
+  end
+end
+
+for _, count in ipairs(plan.counts or {}) do
+  redis.call('HINCRBY', KEYS[9], count[1], count[2])
+  if plan.lane then redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. plan.lane, count[1], count[2]) end
+end
+if plan.counts and #plan.counts > 0 then redis.call('EXPIRE', KEYS[9], 3456000) end
+return {'ok'}

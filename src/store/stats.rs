@@ -1,0 +1,169 @@
+//! Counters and listings: what the commit counted, summed over the shards.
+
+use std::collections::BTreeMap;
+
+use fred::prelude::*;
+use futures::future::try_join_all;
+
+use crate::base::clock::{DAY, Millis};
+use crate::domain::call::Call;
+use crate::domain::ids::{CallId, CampaignId, Shard};
+use crate::store::connect::{Store, StoreError};
+use crate::store::keys;
+
+/// Counters by name.
+pub type Counters = BTreeMap<String, i64>;
+
+/// A page of calls, newest first.
+#[derive(Debug, Default)]
+pub struct CallPage {
+    /// The calls.
+    pub calls: Vec<Call>,
+    /// Where the next page begins: `ms:call_id`; `None` at the end.
+    pub next: Option<String>,
+}
+
+impl Store {
+    /// The counters of one UTC day, `yyyymmdd`, or of one campaign.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn counters(&self, day_or_campaign: &str) -> Result<Counters, StoreError> {
+        let rows = try_join_all(Shard::all().map(|shard| async move {
+            let row: BTreeMap<String, i64> =
+                self.client().hgetall(keys::stats(shard, day_or_campaign)).await?;
+            Ok::<_, StoreError>(row)
+        }))
+        .await?;
+        let mut sum = Counters::new();
+        for (name, n) in rows.into_iter().flatten() {
+            *sum.entry(name).or_default() += n;
+        }
+        Ok(sum)
+    }
+
+    /// The UTC day of a moment as the counters name it.
+    #[must_use]
+    pub fn day_of(at: Millis) -> String {
+        keys::day(at)
+    }
+
+    /// Calls waiting for admission, calls with a due time, and the earliest due time (ms; 0 = none).
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn queue_depth(&self) -> Result<(u64, u64, Millis), StoreError> {
+        let rows = try_join_all(Shard::all().map(|shard| async move {
+            let client = self.client();
+            let lanes: Vec<String> = client.smembers(keys::active(shard)).await?;
+            let mut ready = 0_u64;
+            for lane in lanes {
+                ready += client.llen::<u64, _>(keys::ready(shard, &lane)).await?;
+            }
+            let due: u64 = client.zcard(keys::due(shard)).await?;
+            let head: Vec<(String, f64)> =
+                client.zrange(keys::due(shard), 0, 0, None, false, None, true).await?;
+            Ok::<_, StoreError>((ready, due, head.first().map(|(_, score)| *score as Millis)))
+        }))
+        .await?;
+        let ready = rows.iter().map(|r| r.0).sum();
+        let due = rows.iter().map(|r| r.1).sum();
+        Ok((ready, due, rows.iter().filter_map(|r| r.2).min().unwrap_or(0)))
+    }
+
+    /// Calls newest first, those that `keep` keeps, from `before` (exclusive) on. Looks back ten days.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn list_calls(
+        &self,
+        before: Option<(Millis, CallId)>,
+        limit: usize,
+        keep: impl Fn(&Call) -> bool,
+    ) -> Result<CallPage, StoreError> {
+        let now = self.clock.now();
+        let mut cursor = before.unwrap_or_else(|| {
+            (now + DAY, CallId::derived(Shard(crate::domain::ids::SHARDS - 1), "the end of every list"))
+        });
+        let mut page = CallPage::default();
+        // A filter that keeps little may not read the whole keyspace in one request.
+        let mut budget = limit.saturating_mul(20).max(2_000);
+        for back in 0..11 {
+            let day_start = (now / DAY).saturating_sub(back) * DAY;
+            if cursor.0 < day_start {
+                continue;
+            }
+            let day = keys::day(day_start);
+            loop {
+                let entries = self.day_entries(&day, &cursor, limit.max(50)).await?;
+                if entries.is_empty() {
+                    break;
+                }
+                for chunk in entries.chunks(64) {
+                    let ids: Vec<CallId> = chunk.iter().map(|(_, id)| id.clone()).collect();
+                    for ((at, id), call) in chunk.iter().zip(self.load_many(&ids).await?) {
+                        cursor = (*at, id.clone());
+                        budget = budget.saturating_sub(1);
+                        if let Some(call) = call.filter(|call| keep(call)) {
+                            page.calls.push(call);
+                        }
+                        if page.calls.len() == limit || budget == 0 {
+                            page.next = Some(format!("{at}:{id}"));
+                            return Ok(page);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// Entries of a day's index older than the cursor, newest first over all shards.
+    async fn day_entries(
+        &self,
+        day: &str,
+        (at, id): &(Millis, CallId),
+        limit: usize,
+    ) -> Result<Vec<(Millis, CallId)>, StoreError> {
+        let rows = try_join_all(Shard::all().map(|shard| async move {
+            let args = vec![
+                keys::calls(shard, day),
+                at.to_string(),
+                "-inf".into(),
+                "WITHSCORES".into(),
+                "LIMIT".into(),
+                "0".into(),
+                (limit + 16).to_string(),
+            ];
+            let flat = self.command("ZREVRANGEBYSCORE", args).await?.into_array();
+            Ok::<_, StoreError>(flat)
+        }))
+        .await?;
+        let mut all: Vec<(Millis, CallId)> = rows
+            .iter()
+            .flat_map(|flat| flat.chunks_exact(2))
+            .filter_map(|pair| {
+                let id = CallId::parse(&pair[0].as_string()?)?;
+                Some((pair[1].as_f64()? as Millis, id))
+            })
+            .filter(|entry| (entry.0, &entry.1) < (*at, id))
+            .collect();
+        all.sort_by(|a, b| b.cmp(a));
+        all.truncate(limit);
+        Ok(all)
+    }
+
+    /// Rows of a campaign's results, oldest first: `call_id disposition attempt ended_at`.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn results(&self, campaign: &CampaignId) -> Result<Vec<String>, StoreError> {
+        let rows = try_join_all(Shard::all().map(|shard| async move {
+            let rows: Vec<String> =
+                self.client().lrange(keys::results(shard, campaign.as_str()), 0, -1).await?;
+            Ok::<_, StoreError>(rows)
+        }))
+        .await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+}
