@@ -1,3 +1,5 @@
 //! The ground floor: clock, secret, backoff, telemetry. Imports nothing of the crate.
 
+pub mod backoff;
 pub mod clock;
+pub mod telemetry;
