@@ -296,7 +296,7 @@ mod tests {
             ("12345", PhoneError::Short),
             ("+1 900 555 0100", PhoneError::PremiumRate),
             ("+44 909 879 0000", PhoneError::PremiumRate),
-            ("+44 844 493 0000", PhoneError::SharedCost),
+            ("+61 1300 655 506", PhoneError::SharedCost),
             ("+1 415 555 0100 ext. 22", PhoneError::Extension),
         ] {
             assert_eq!(Phone::parse(text, "US"), Err(want), "{text}");
