@@ -2,4 +2,5 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod fault;
 pub mod telemetry;

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use crate::base::clock::{DAY, HOUR, Millis};
-use crate::domain::call::{Call, Change, Effect, Phase};
+use crate::domain::call::{Call, Change, Effect, Event, Phase, Rules};
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
 
@@ -175,4 +175,74 @@ impl Store {
 pub(super) fn endpoint_of(url: &str) -> String {
     let origin = url::Url::parse(url).map_or_else(|_| url.to_owned(), |u| u.origin().ascii_serialization());
     hex::encode(&Sha256::digest(origin.as_bytes())[..8])
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub enum Applied {
+    /// It is written; these effects are left to do.
+    Done(Box<Call>, Vec<Effect>),
+    /// It changes nothing: late, repeated, impossible, or decided by somebody who has the lease now.
+    Stale(Box<Call>),
+    /// There is no such call.
+    Gone,
+    /// The dial is not allowed now (see [`Committed::Refused`]).
+    Refused {
+        /// Why.
+        reason: String,
+        /// When to look again, ms.
+        until: Millis,
+    },
+}
+
+impl Store {
+    /// Applies an event to a call and writes what comes of it. Where somebody else wrote since `call` was read, the
+    /// event is applied to what they left; a decision whose epoch is no longer ours comes back as [`Applied::Stale`].
+    ///
+    /// # Errors
+    /// Where Redis does not answer in time.
+    pub async fn apply(&self, call: Call, event: Event, rules: &Rules) -> Result<Applied, StoreError> {
+        self.apply_guarded(call, event, rules, None).await
+    }
+
+    /// The same for `DialStarted`, with the checks of the person.
+    ///
+    /// # Errors
+    /// Where Redis does not answer in time: the dial must not be placed then.
+    pub async fn start(
+        &self,
+        call: Call,
+        evidence: Option<Json>,
+        rules: &Rules,
+        checks: StartChecks,
+    ) -> Result<Applied, StoreError> {
+        self.apply_guarded(call, Event::DialStarted { evidence }, rules, Some(checks)).await
+    }
+
+    async fn apply_guarded(
+        &self,
+        mut call: Call,
+        event: Event,
+        rules: &Rules,
+        checks: Option<StartChecks>,
+    ) -> Result<Applied, StoreError> {
+        let epoch = call.head.epoch;
+        loop {
+            let mut change = call.clone().change();
+            if change.apply(event.clone(), rules, self.clock.now()).is_err() {
+                return Ok(Applied::Stale(Box::new(call)));
+            }
+            let decides = change.decides;
+            match self.commit(change, None, checks).await? {
+                Committed::Done(call, effects) => return Ok(Applied::Done(call, effects)),
+                Committed::Conflict(theirs) if decides && theirs.head.epoch != epoch => {
+                    return Ok(Applied::Stale(theirs));
+                }
+                Committed::Conflict(theirs) => call = *theirs,
+                Committed::Gone => return Ok(Applied::Gone),
+                Committed::Lost => return Err(StoreError::Protocol("commit")),
+                Committed::Refused { reason, until } => return Ok(Applied::Refused { reason, until }),
+            }
+        }
+    }
 }

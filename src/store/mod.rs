@@ -29,7 +29,7 @@ mod turns;
 pub use calls::{Claimed, Claims, Submitted};
 pub use campaigns::Campaign;
 pub use capacity::{Ask, Permits, Slot};
-pub use commit::{Committed, StartChecks};
+pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use outbox::{OutboxCounts, OutboxEntry, Settle};
 pub use stats::{CallPage, Counters};

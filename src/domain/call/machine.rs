@@ -303,7 +303,7 @@ impl Change {
                 _ => (Disposition::CarrierFailed, Some(Cause::Failed)),
             },
         };
-        let wait = retry.and_then(|cause| rules.retry.next(cause, self.call.body.attempt));
+        let wait = retry.and_then(|cause| rules.retry.next(cause, self.call.body.attempt, 1.0));
         match wait {
             Some(wait) if now + wait < self.call.expires_at() => self.next_attempt(disposition, now, wait),
             _ => self.wrap_up(Ending::new(disposition, disposition.as_str()).with_code(code), now),
