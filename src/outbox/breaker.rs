@@ -110,7 +110,7 @@ impl Breaker {
         };
     }
 
-    /// Whether deliveries are held back at `now`.
+    /// Whether deliveries are held back, or one of them is being tried.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Open { .. } | Self::HalfOpen { .. })

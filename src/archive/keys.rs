@@ -1,0 +1,74 @@
+//! What objects are called. The date is that of the call's creation in UTC, as `yyyy/mm/dd`, so that every artefact of a
+//! call is found by its id and that date alone.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::base::clock::Millis;
+use crate::domain::ids::CallId;
+
+/// The call's recording, as fetched from the carrier.
+#[must_use]
+pub fn recording(created: Millis, call: &CallId) -> String {
+    format!("calls/audio/{}/{call}/recording.wav", date(created))
+}
+
+/// The call's transcript.
+#[must_use]
+pub fn transcript(created: Millis, call: &CallId) -> String {
+    format!("calls/transcripts/{}/{call}/transcript.json", date(created))
+}
+
+/// The profile that the interview gave.
+#[must_use]
+pub fn profile(created: Millis, call: &CallId) -> String {
+    format!("calls/profiles/{}/{call}/worker_profile.json", date(created))
+}
+
+/// An entry of the audit trail: `at` is when the thing happened (not when it is written), `id` comes from [`audit_id`].
+#[must_use]
+pub fn audit(at: Millis, id: &str) -> String {
+    let time = time(at);
+    format!("audit/{}/audit_{}_{id}.json", time.strftime("%Y/%m/%d"), time.strftime("%Y%m%dT%H%M%S%3fZ"))
+}
+
+/// The id of an audit entry: 16 hex digits, always the same for the `n`th entry of a `kind` about a call.
+#[must_use]
+pub fn audit_id(call: &CallId, kind: &str, n: u32) -> String {
+    hex::encode(&Sha256::digest(format!("{call}:{kind}:{n}").as_bytes())[..8])
+}
+
+fn date(at: Millis) -> String {
+    time(at).strftime("%Y/%m/%d").to_string()
+}
+
+fn time(at: Millis) -> jiff::Timestamp {
+    i64::try_from(at)
+        .ok()
+        .and_then(|at| jiff::Timestamp::from_millisecond(at).ok())
+        .unwrap_or(jiff::Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_a_function_of_the_call() {
+        let call = CallId::parse("call_070000000000000000000007").expect("an id");
+        let at = 1_705_314_600_123; // 2024-01-15T10:30:00.123Z
+        assert_eq!(recording(at, &call), format!("calls/audio/2024/01/15/{call}/recording.wav"));
+        assert_eq!(transcript(at, &call), format!("calls/transcripts/2024/01/15/{call}/transcript.json"));
+        assert_eq!(profile(at, &call), format!("calls/profiles/2024/01/15/{call}/worker_profile.json"));
+        let id = audit_id(&call, "attempt", 1);
+        assert_eq!(audit(at, &id), format!("audit/2024/01/15/audit_20240115T103000123Z_{id}.json"));
+        assert_eq!(id, audit_id(&call, "attempt", 1));
+        assert_ne!(id, audit_id(&call, "attempt", 2));
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_utc_and_no_time_is_too_far() {
+        assert_eq!(date(1_705_363_199_999), "2024/01/15");
+        assert_eq!(date(1_705_363_200_000), "2024/01/16");
+        assert_eq!(date(Millis::MAX), "9999/12/30");
+    }
+}
