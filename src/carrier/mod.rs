@@ -1,1 +1,3 @@
 //! The telephone carriers, spoken to in their own protocols.
+
+pub mod twilio;
