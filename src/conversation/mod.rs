@@ -1,1 +1,2 @@
 //! One answered call: turn engine, guard rails, transcript and tool journal.
+pub(crate) mod guard;
