@@ -64,8 +64,7 @@ impl ModelConfig {
                 // Operators paste the endpoint with and without its `/openai`.
                 let rooted = base.path().split('/').any(|s| s == "openai");
                 let root: &[&str] = if rooted { &[] } else { &["openai"] };
-                let mut completions =
-                    join(&base, root, &["deployments", &self.model, "chat", "completions"]);
+                let mut completions = join(&base, root, &["deployments", &self.model, "chat", "completions"]);
                 let mut models = join(&base, root, &["models"]);
                 for url in [&mut completions, &mut models] {
                     url.query_pairs_mut().append_pair("api-version", &self.api_version);

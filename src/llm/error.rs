@@ -116,9 +116,7 @@ fn codes(error: &Value) -> Vec<String> {
     [&error["code"], &error["type"], &error["innererror"]["code"]]
         .into_iter()
         .filter_map(Value::as_str)
-        .map(|c| {
-            c.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(48).collect()
-        })
+        .map(|c| c.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).take(48).collect())
         .filter(|c: &String| !c.is_empty())
         .collect()
 }

@@ -16,6 +16,11 @@ mod error;
 mod limits;
 mod wire;
 
+#[cfg(test)]
+pub(crate) mod stub;
+#[cfg(test)]
+mod tests;
+
 pub use assemble::{Delta, Finish};
 pub use client::{DeltaStream, Model, Request};
 pub use config::{Flavor, ModelConfig};
