@@ -24,7 +24,7 @@ pub(crate) enum Step {
     Say(&'static str),
     /// Streams words, then calls tools: (id, name, arguments).
     Call(&'static str, Vec<(&'static str, &'static str, Value)>),
-    /// Streams these words and drops the connection's body.
+    /// Streams these words and ends without a finish reason, as a proxy in between does.
     Cut(&'static str),
     /// Never answers.
     Hang,
@@ -153,8 +153,7 @@ fn sse(deltas: Vec<Value>, finish: Option<&str>, end: End) -> Response {
     }
     let chunks = stream::iter(data.into_iter().map(|d| Ok::<_, std::io::Error>(format!("data: {d}\n\n"))));
     let tail: stream::BoxStream<'static, _> = match end {
-        End::Done => stream::empty().boxed(),
-        End::Break => stream::iter([Err(std::io::Error::other("cut"))]).boxed(),
+        End::Done | End::Break => stream::empty().boxed(),
         End::Never => stream::pending().boxed(),
     };
     Response::builder()

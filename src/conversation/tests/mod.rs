@@ -1,1 +1,5 @@
-//! t
+//! Turns against a scripted model.
+
+mod guards;
+mod model;
+mod support;
