@@ -1,0 +1,5 @@
+//! Turns against a scripted model.
+
+mod guards;
+mod model;
+mod support;
