@@ -1,1 +1,78 @@
-//! Admit, dial, watch and reconcile: from a due record to a ringing phone.
+//! Admit, dial, watch and reconcile: from a due record to a ringing phone, and back to the truth where a message of the
+//! carrier was lost.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `admit` | may this number be called now? window, lists, expiry; then a permit of the fleet |
+//! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
+//! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
+//! | `effects` | what a commit leaves to do at the carrier |
+//! | `sweep` | capacity slots that nobody gave back |
+
+mod admit;
+mod dial;
+mod effects;
+mod sweep;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::clock::{Clock, Millis};
+use crate::base::telemetry::Metrics;
+use crate::carrier::twilio::Twilio;
+use crate::carrier::twilio::urls::Urls;
+use crate::domain::call::Rules;
+use crate::domain::window::{Rules as CallingRules, Window};
+use crate::store::Store;
+
+pub use admit::Budget;
+pub use effects::Effects;
+
+/// What dialing needs to know.
+#[derive(Clone)]
+pub struct DialConfig {
+    /// Our number, E.164.
+    pub from: String,
+    /// Calls per second, for the whole fleet; 0 = no limit of ours.
+    pub max_cps: f64,
+    /// Calls at once, for the whole fleet; 0 = no limit of ours.
+    pub max_concurrent: u32,
+    /// `CALL_WINDOW`.
+    pub window: Window,
+    /// The law as data.
+    pub calling_rules: Arc<CallingRules>,
+    /// How long a phone rings, seconds (≥ 15).
+    pub ring_timeout_s: u32,
+    /// The carrier ends a call after so many seconds.
+    pub time_limit_s: u32,
+    /// Ask the carrier who answered (answering machine detection, asynchronous).
+    pub detect_machines: bool,
+    /// Record from the answer on (`RECORDING=from_answer`).
+    pub record_from_answer: bool,
+    /// How soon a call looks again that waits for another leg to the same person.
+    pub leg_wait: Millis,
+    /// How long after its moment a dial may still leave.
+    pub use_by: Duration,
+}
+
+/// The dialing engine of one worker.
+#[derive(Clone)]
+pub struct Dialer {
+    /// Redis.
+    pub store: Store,
+    /// The carrier.
+    pub twilio: Twilio,
+    /// The URLs we hand to the carrier.
+    pub urls: Urls,
+    /// The machine's policy.
+    pub rules: Arc<Rules>,
+    /// Settings.
+    pub config: Arc<DialConfig>,
+    /// What is left to do after commits.
+    pub effects: Effects,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: Clock,
+}

@@ -1,0 +1,115 @@
+//! The point of no return: `DialStarted` is durable before the request leaves, and what is unclear afterwards is looked
+//! up, never dialed again.
+
+use std::time::Instant;
+
+use crate::base::clock::{Millis, SECOND};
+use crate::base::fault;
+use crate::carrier::twilio::{Amd, CreateCall, DialOutcome, FinalKind, RefusalKind};
+use crate::dialing::Dialer;
+use crate::dialing::admit::DialOrder;
+use crate::domain::call::{Call, Event, Leg};
+use crate::domain::disposition::{Disposition, Ending};
+use crate::store::{Applied, StartChecks, StoreError};
+
+impl Dialer {
+    /// Dials one call at its moment.
+    ///
+    /// # Errors
+    /// Where Redis does not answer. Before `DialStarted` nothing was sent; after it the lease brings the call back as one
+    /// that may have been dialed.
+    pub async fn dial(&self, order: DialOrder) -> Result<(), StoreError> {
+        tokio::time::sleep_until(order.earliest.into()).await;
+        let checks = StartChecks { leg_wait: self.config.leg_wait };
+        let before = order.call.clone();
+        let call = match self.store.start(order.call, Some(order.evidence), &self.rules, checks).await? {
+            Applied::Done(call, _) => *call,
+            Applied::Stale(_) | Applied::Gone => {
+                self.effects.release(&before).await;
+                return Ok(());
+            }
+            Applied::Refused { reason, until } => return self.put_back(before, &reason, until).await,
+        };
+        fault::point("before_post");
+        if Instant::now() > order.earliest + self.config.use_by {
+            // Its moment in the fleet's rate is gone; another dial may have it now.
+            self.metrics.dial_outcomes.with_label_values(&["not_sent"]).inc();
+            let until = self.clock.now();
+            return self.apply(call, Event::NotSent { until }).await.map(drop);
+        }
+        self.metrics.calls_started.inc();
+        let outcome = self.post(&call).await;
+        fault::point("after_post");
+        let (event, label) = self.consequence(&call, outcome);
+        self.metrics.dial_outcomes.with_label_values(&[label]).inc();
+        self.apply(call, event).await.map(drop)
+    }
+
+    async fn post(&self, call: &Call) -> DialOutcome {
+        let attempt = call.body.attempt;
+        let (answer, fallback) = (self.urls.answer(&call.id, attempt), self.urls.fallback(&call.id, attempt));
+        let (status, amd) = (self.urls.status(&call.id, attempt), self.urls.amd(&call.id, attempt));
+        let recording = self.urls.recording(&call.id, attempt);
+        let request = CreateCall {
+            to: &call.body.phone,
+            from: &self.config.from,
+            answer_url: &answer,
+            fallback_url: &fallback,
+            status_url: &status,
+            amd: self
+                .config
+                .detect_machines
+                .then_some(Amd { url: &amd, message_end: !self.rules.hang_up_on_machine }),
+            ring_timeout_s: self.config.ring_timeout_s,
+            time_limit_s: self.config.time_limit_s,
+            record: self.config.record_from_answer.then_some(recording.as_str()),
+        };
+        self.twilio.create(&request).await
+    }
+
+    /// What the carrier's answer means for the call.
+    fn consequence(&self, call: &Call, outcome: DialOutcome) -> (Event, &'static str) {
+        let now = self.clock.now();
+        let leg = |sid: String| Leg { attempt: call.body.attempt, sid };
+        match outcome {
+            DialOutcome::Accepted { sid, .. } => (Event::Accepted(leg(sid)), "accepted"),
+            DialOutcome::NotSent(why) => {
+                tracing::warn!(call_id = %call.id, phone_hash = %call.phone_hash, why, "the carrier was not reached");
+                (Event::NotSent { until: now + self.backoff(call) }, "not_sent")
+            }
+            DialOutcome::Unknown(why) => {
+                tracing::warn!(call_id = %call.id, phone_hash = %call.phone_hash, why, "a dial's answer is unknown");
+                (Event::DialUnknown, "unknown")
+            }
+            DialOutcome::Refused(refusal) => {
+                let code = refusal.provider_code();
+                tracing::info!(call_id = %call.id, phone_hash = %call.phone_hash, code, "the carrier refused");
+                let for_good = |disposition| Event::RefusedForGood {
+                    ending: Ending::new(disposition, "refused").with_code(Some(code.clone())),
+                };
+                let event = match refusal.kind {
+                    RefusalKind::RateLimited { after } => {
+                        let wait = after.and_then(|d| Millis::try_from(d.as_millis()).ok());
+                        Event::RefusedForNow { until: now + wait.unwrap_or_else(|| self.backoff(call)) }
+                    }
+                    RefusalKind::Concurrency => Event::RefusedForNow { until: now + self.backoff(call) },
+                    // The operator's account: nobody's number is at fault, and the calls wait for it to be mended.
+                    RefusalKind::Account | RefusalKind::Retryable => {
+                        Event::RefusedForNow { until: now + 15 * self.backoff(call) }
+                    }
+                    RefusalKind::Final(FinalKind::InvalidNumber) => for_good(Disposition::InvalidNumber),
+                    RefusalKind::Final(FinalKind::CarrierBlocked) => for_good(Disposition::CarrierBlocked),
+                };
+                (event, "refused")
+            }
+        }
+    }
+
+    /// How long a call waits whose request never left: the carrier is away for all calls alike.
+    fn backoff(&self, call: &Call) -> Millis {
+        // Spread over two seconds by the call's own id, so that not all come back at once.
+        let spread =
+            call.id.as_str().bytes().fold(0_u64, |sum, b| sum.wrapping_mul(31).wrapping_add(u64::from(b)));
+        SECOND + spread % (2 * SECOND)
+    }
+}
