@@ -53,7 +53,8 @@ fn turn_key(attempt: u32, n: u32) -> String {
 }
 
 impl Store {
-    /// Asks for a turn. `token` names this try and is drawn by the caller. One round trip for record, transcript and journal.
+    /// Asks for a turn. `token` names this try and is drawn by the caller; `force` takes the turn from a node that runs it
+    /// still. One round trip for record, transcript and journal.
     ///
     /// # Errors
     /// Where Redis does not answer or the record cannot be read.
@@ -64,10 +65,12 @@ impl Store {
         heard: &Heard,
         lease: Millis,
         token: &str,
+        force: bool,
     ) -> Result<TurnLease, StoreError> {
         let keys = vec![keys::session(id), keys::turn(id), keys::journal(id), keys::transcript(id)];
         let heard = serde_json::to_string(heard).unwrap_or_default();
-        let args = vec![turn_key(attempt, n), heard, lease.to_string(), token.to_owned()];
+        let force = if force { "1" } else { "0" };
+        let args = vec![turn_key(attempt, n), heard, lease.to_string(), token.to_owned(), force.to_owned()];
         let mut answer = scripts::TURN_BEGIN.run(self, keys, args).await?.into_array().into_iter();
         let word = answer.next().map(|v| scripts::text(&v)).unwrap_or_default();
         if word == "gone" {

@@ -406,7 +406,7 @@ impl Change {
 
 /// What a carrier's failure code says about the number. Source: Twilio's error dictionary.
 fn classify_failure(code: &str) -> Disposition {
-    match code {
+    match code.trim_start_matches("sip_") {
         // 21211/21214/21217/21421: not a valid number; 13224: invalid or not dialable; 404/410/484/604: SIP says the same.
         "21211" | "21214" | "21217" | "21421" | "13224" | "404" | "410" | "484" | "604" => {
             Disposition::InvalidNumber

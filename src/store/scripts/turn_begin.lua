@@ -1,6 +1,7 @@
 -- Leases a turn of a conversation to one node.
 -- KEYS: 1 CALL_SESSION  2 TURN  3 JOURNAL  4 TRANSCRIPT
 -- ARGV: 1 turn key "attempt:n"  2 what was heard (JSON)  3 lease (ms)  4 token of the node's try
+--       5 "1": take it even from a node that runs it still (the callee has waited long enough)
 -- RETURNS: {"gone"} | {"done", record, key of the newest answered turn, its acts (JSON)} |
 --          {"running", record, ms left of the lease} |
 --          {"taken", record, heard (JSON; the first one's where the turn is resumed), [lines], [journal]}
@@ -22,7 +23,7 @@ if turn[1] and (done_attempt > attempt or (done_attempt == attempt and done_n >=
 end
 if turn[3] == key then
   local left = tonumber(turn[5] or '0') - now
-  if left > 0 and turn[4] ~= token then return {'running', record, left} end
+  if left > 0 and turn[4] ~= token and ARGV[5] ~= '1' then return {'running', record, left} end
   -- Its node is gone: the turn goes on from what it journaled, with what was heard first.
   now_heard = turn[6] or now_heard
 else

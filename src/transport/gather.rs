@@ -1,0 +1,155 @@
+//! A turn over `<Gather>`: whoever gets the request leases the turn or waits for the node that has it; nobody makes the
+//! callee wait in silence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::carrier::twilio::urls::Via;
+use crate::conversation::bridge_line;
+use crate::domain::agent::Agent;
+use crate::domain::call::{Call, Phase};
+use crate::domain::ids::CallId;
+use crate::domain::talk::{Act, Heard};
+use crate::store::TurnLease;
+use crate::transport::markup::{self, Place};
+use crate::transport::{Callback, Transport};
+
+/// How often a request that waits for another node looks for its answer.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What came of asking for a turn.
+pub(super) enum Answer {
+    /// The acts of this turn, or of a later one.
+    Acts { call: Box<Call>, turn: (u32, u32), acts: Vec<Act> },
+    /// Not in time.
+    NotYet { call: Option<Box<Call>> },
+    /// There is nothing to go on with.
+    Over,
+}
+
+impl Transport {
+    /// Answers a request for a turn with TwiML, within the hold time, whatever happens.
+    pub(super) async fn take(&self, callback: Callback) -> String {
+        let began = std::time::Instant::now();
+        let Callback { id, query, form } = callback;
+        let (Some(id), Some(sid)) = (id, form.call_sid.clone()) else {
+            return markup::goodbye(Some("This call is no longer available. Goodbye."));
+        };
+        let attempt = query.attempt;
+        let heard = heard(&query.via, query.turn, &form);
+        let deadline = Instant::now() + self.timing.hold;
+        let mut n = query.turn;
+        if query.via == Via::Fallback {
+            // Another URL of ours failed: which turn is open, the record says.
+            match self.store.load(&id).await {
+                Ok(Some(call)) => n = call.body.dialogue.turn,
+                Ok(None) => return markup::goodbye(None),
+                Err(_) => return self.bridge(&id, attempt, n, query.bridge, None),
+            }
+        }
+        let heard = if n == 0 { Heard::Started } else { heard };
+        let patience_over = query.bridge >= self.timing.bridges;
+        let answer = self.answer(&id, &sid, (attempt, n), heard, patience_over, deadline).await;
+        self.metrics.turn_stage("total", began.elapsed());
+        match answer {
+            Answer::Acts { call, turn: (attempt, n), acts } => {
+                let agent = match self.agent_of(&call).await {
+                    Ok(Some(agent)) => agent,
+                    _ => return markup::goodbye(None),
+                };
+                let next = n + 1;
+                let place = Place { urls: &self.urls, call: &id, attempt, next, caller_id: &self.caller_id };
+                markup::render(&acts, &agent, &place)
+            }
+            Answer::NotYet { call } => self.bridge(&id, attempt, n, query.bridge, call.as_deref()),
+            Answer::Over => markup::goodbye(None),
+        }
+    }
+
+    async fn answer(
+        &self,
+        id: &CallId,
+        sid: &str,
+        turn: (u32, u32),
+        heard: Heard,
+        patience_over: bool,
+        deadline: Instant,
+    ) -> Answer {
+        let token = format!("{:016x}", rand::random::<u64>());
+        let mut seen: Option<Box<Call>> = None;
+        loop {
+            let lease =
+                self.store.turn_begin(id, turn, &heard, self.timing.lease, &token, patience_over).await;
+            match lease {
+                Ok(TurnLease::Gone) => return Answer::Over,
+                Ok(TurnLease::Done { call, turn, acts }) => return Answer::Acts { call, turn, acts },
+                Ok(TurnLease::Running { call, .. }) => seen = Some(call),
+                Ok(TurnLease::Taken(resumed)) => {
+                    if over(&resumed.call, turn.0, sid) {
+                        return Answer::Over;
+                    }
+                    let call = Box::new(resumed.call.clone());
+                    let transport = self.clone();
+                    let (id, sid) = (id.clone(), sid.to_owned());
+                    // In a task of its own: a bridge line may answer this request while the turn goes on.
+                    let task = self.tasks.spawn(async move {
+                        transport.run_turn(&id, &sid, turn, *resumed, &token, patience_over).await
+                    });
+                    return match tokio::time::timeout_at(deadline, task).await {
+                        Ok(Ok(answer)) => answer,
+                        Ok(Err(_)) | Err(_) => Answer::NotYet { call: Some(call) },
+                    };
+                }
+                Err(error) => tracing::warn!(call_id = %id, %error, "a turn could not be asked for"),
+            }
+            if Instant::now() + LOOK_EVERY >= deadline {
+                return Answer::NotYet { call: seen };
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// A bridge line and the same turn again; when patience is at its end and even the failure line could not be
+    /// committed, an apology and the end.
+    fn bridge(&self, id: &CallId, attempt: u32, n: u32, spoken: u32, call: Option<&Call>) -> String {
+        if spoken > self.timing.bridges {
+            return markup::goodbye(Some("I am sorry, something went wrong on our side. Goodbye."));
+        }
+        self.metrics.bridges_spoken.inc();
+        let again = self.urls.bridge(id, attempt, n, spoken + 1);
+        let agent: Option<Arc<Agent>> =
+            call.and_then(|call| self.agents.get(call.body.agent.as_deref().unwrap_or(&self.default_agent)));
+        let line = match (&agent, call) {
+            (Some(agent), Some(call)) => bridge_line(agent, spoken as usize, &call.body.variables),
+            _ => "One moment, please.".to_owned(),
+        };
+        markup::bridge(&line, agent.as_deref(), &again)
+    }
+}
+
+/// Is there nothing to say on this leg any more?
+fn over(call: &Call, attempt: u32, sid: &str) -> bool {
+    let another_leg = call.state.sid().is_some_and(|known| known != sid);
+    matches!(call.phase(), Phase::WrapUp | Phase::Ended) || call.body.attempt != attempt || another_leg
+}
+
+fn heard(via: &Via, n: u32, form: &crate::carrier::twilio::wire::CallbackForm) -> Heard {
+    if let Some(text) = form.speech_result.as_deref().filter(|t| !t.trim().is_empty()) {
+        return Heard::Speech { text: text.to_owned(), confidence: form.confidence };
+    }
+    if let Some(digits) = form.digits.as_deref().filter(|d| !d.is_empty()) {
+        return Heard::Keys { digits: digits.to_owned() };
+    }
+    match via {
+        Via::Transfer => Heard::TransferEnded {
+            status: form.dial_call_status.as_ref().map_or("failed", |s| s.as_str()).to_owned(),
+        },
+        Via::Machine => Heard::Machine {
+            kind: form.answered_by.as_ref().map_or("machine_start", |a| a.as_str()).to_owned(),
+        },
+        _ if n == 0 => Heard::Started,
+        _ => Heard::Silence,
+    }
+}

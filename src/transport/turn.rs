@@ -1,0 +1,204 @@
+//! The turn itself, in a task of its own: it outlives the request that began it, renews its lease, journals what its
+//! tools did, and commits the answer. A node that lost the lease gives nothing.
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use crate::base::fault;
+use crate::conversation::{
+    FailureKind, Journal, JournalEntry, JournalError, TurnInput, Voicemail, failure_turn, take_turn,
+};
+use crate::domain::call::{Call, Event, Leg};
+use crate::domain::disposition::{Disposition, Ending};
+use crate::domain::ids::CallId;
+use crate::domain::phone;
+use crate::domain::talk::{Act, Turn};
+use crate::store::{Committed, Resumed, Store};
+use crate::transport::Transport;
+use crate::transport::gather::Answer;
+
+/// How often a commit is tried while Redis is away: the callee hears bridge lines meanwhile.
+const COMMIT_TRIES: u32 = 20;
+
+/// Writes each tool call down before the model sees its result.
+struct StoreJournal<'a> {
+    store: &'a Store,
+    id: &'a CallId,
+    turn: (u32, u32),
+    token: &'a str,
+    lease: u64,
+}
+
+impl Journal for StoreJournal<'_> {
+    fn append<'a>(&'a mut self, entry: &'a JournalEntry) -> BoxFuture<'a, Result<(), JournalError>> {
+        async move {
+            let text = serde_json::to_string(entry).map_err(|_| JournalError::Unavailable)?;
+            let held = self.store.turn_hold(self.id, self.turn, self.token, self.lease, Some(&text)).await;
+            fault::point("turn_journaled");
+            match held {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(JournalError::Lost),
+                Err(_) => Err(JournalError::Unavailable),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Transport {
+    /// Takes the turn and commits it. `give_up`: the callee has waited long enough; apologise and end.
+    pub(super) async fn run_turn(
+        &self,
+        id: &CallId,
+        sid: &str,
+        turn: (u32, u32),
+        resumed: Resumed,
+        token: &str,
+        give_up: bool,
+    ) -> Answer {
+        let heartbeat = self.hold(id, turn, token);
+        let work = self.work(id, sid, turn, resumed, token, give_up);
+        tokio::select! {
+            answer = work => answer,
+            () = heartbeat => Answer::NotYet { call: None },
+        }
+    }
+
+    /// Renews the lease until another node has it.
+    async fn hold(&self, id: &CallId, turn: (u32, u32), token: &str) {
+        let every = Duration::from_millis(self.timing.lease / 3);
+        loop {
+            tokio::time::sleep(every).await;
+            if let Ok(false) = self.store.turn_hold(id, turn, token, self.timing.lease, None).await {
+                return;
+            }
+        }
+    }
+
+    async fn work(
+        &self,
+        id: &CallId,
+        sid: &str,
+        turn: (u32, u32),
+        resumed: Resumed,
+        token: &str,
+        give_up: bool,
+    ) -> Answer {
+        let Resumed { call, heard, lines, journal } = resumed;
+        let agent = match self.agent_of(&call).await {
+            Ok(Some(agent)) => agent,
+            Ok(None) => {
+                tracing::error!(call_id = %id, "the call's agent does not exist on this node");
+                return Answer::Over;
+            }
+            Err(_) => return Answer::NotYet { call: Some(Box::new(call)) },
+        };
+        let now = self.clock.now();
+        let zone = call
+            .body
+            .time_zone
+            .clone()
+            .or_else(|| phone::zones(&call.body.phone).first().map(|z| (*z).to_owned()))
+            .unwrap_or_else(|| "UTC".to_owned());
+        let input = TurnInput {
+            agent: &agent,
+            call_id: id.as_str(),
+            attempt: turn.0,
+            n: turn.1,
+            heard,
+            dialogue: call.body.dialogue.clone(),
+            lines: &lines,
+            variables: &call.body.variables,
+            zone: &zone,
+            answered_at: call.body.answered_at.unwrap_or(now),
+            now,
+            journal: journal.iter().filter_map(|text| serde_json::from_str(text).ok()).collect(),
+            transfer_to: self.transfer_to.as_deref(),
+            voicemail: if self.rules.hang_up_on_machine { Voicemail::HangUp } else { Voicemail::Message },
+        };
+        fault::point("turn_begun");
+        let began = std::time::Instant::now();
+        let taken = if give_up {
+            Ok(failure_turn(input))
+        } else {
+            let mut journal = StoreJournal { store: &self.store, id, turn, token, lease: self.timing.lease };
+            let again = input.clone();
+            match take_turn(&self.model, input, &mut journal, None).await {
+                Err(failure) if failure.kind == FailureKind::Prompt => {
+                    tracing::error!(call_id = %id, "the agent's prompt does not render");
+                    Ok(failure_turn(again))
+                }
+                other => other,
+            }
+        };
+        self.metrics.turn_stage("model", began.elapsed());
+        match taken {
+            Ok(mut taken) => {
+                if turn.1 == 0 {
+                    taken.dialogue.turn = taken.dialogue.turn.max(1);
+                }
+                self.commit_turn(call, sid, turn, taken, token, &agent.definition.version).await
+            }
+            Err(failure) => {
+                tracing::warn!(call_id = %id, %failure, "a turn gave no result on this node");
+                Answer::NotYet { call: Some(Box::new(call)) }
+            }
+        }
+    }
+
+    async fn commit_turn(
+        &self,
+        mut call: Call,
+        sid: &str,
+        turn: (u32, u32),
+        taken: Turn,
+        token: &str,
+        version: &str,
+    ) -> Answer {
+        let leg = Leg { attempt: turn.0, sid: sid.to_owned() };
+        let acts = taken.acts.clone();
+        fault::point("turn_before_commit");
+        let began = std::time::Instant::now();
+        for _ in 0..COMMIT_TRIES {
+            let mut change = call.clone().change();
+            let event = Event::TurnTaken(leg.clone(), Box::new(taken.clone()));
+            if change.apply(event, &self.rules, self.clock.now()).is_err() {
+                return self.answer_of(call, turn).await;
+            }
+            if change.call.body.agent_version.is_none() {
+                change.call.body.agent_version = Some(version.to_owned());
+            }
+            match self.store.commit(change, Some(token), None).await {
+                Ok(Committed::Done(call, effects)) => {
+                    fault::point("turn_after_commit");
+                    self.metrics.turn_stage("commit", began.elapsed());
+                    self.effects.perform(&call, effects).await;
+                    return Answer::Acts { call, turn, acts };
+                }
+                Ok(Committed::Conflict(theirs)) => call = *theirs,
+                Ok(Committed::Lost) => return Answer::NotYet { call: Some(Box::new(call)) },
+                Ok(Committed::Gone | Committed::Refused { .. }) => return Answer::Over,
+                Err(error) => {
+                    tracing::warn!(call_id = %call.id, %error, "a turn could not be committed yet");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        }
+        Answer::NotYet { call: Some(Box::new(call)) }
+    }
+
+    /// The turn was stale: somebody answered it, or the call is over.
+    async fn answer_of(&self, call: Call, turn: (u32, u32)) -> Answer {
+        match self.store.turn_answer(&call.id).await {
+            Ok(Some((newest, acts))) if newest >= turn => {
+                Answer::Acts { call: Box::new(call), turn: newest, acts }
+            }
+            _ => {
+                let ending = Ending::new(Disposition::Completed, "over");
+                Answer::Acts { call: Box::new(call), turn, acts: vec![Act::HangUp { ending }] }
+            }
+        }
+    }
+}
