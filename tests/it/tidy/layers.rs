@@ -147,12 +147,13 @@ fn after_root(tokens: &[Token], at: usize, used: &mut BTreeMap<String, usize>) {
 }
 
 /// The lines on which `name`, a crate, is used by a path that begins with it. A module of the same name that the file
-/// imports is no use of the crate.
+/// imports, be it with all that its parent imports, is no use of the crate.
 pub(super) fn uses_crate(source: &str, name: &str) -> Vec<usize> {
     let tokens = tokens(source);
     let text = |at: usize| tokens.get(at).map_or("", |token| token.text.as_str());
     let mut lines = Vec::new();
-    let mut is_module = !find(&tokens, &["mod", name]).is_empty();
+    let mut is_module =
+        [&["mod", name][..], &["super", "::", "*"]].iter().any(|p| !find(&tokens, p).is_empty());
     let mut begins = Vec::new();
     for (at, token) in tokens.iter().enumerate() {
         if token.text != name {
@@ -242,6 +243,7 @@ mod tests {
             "let x = backoff::retry();",
             "use ::backoff::Error;",
             "extern crate backoff;",
+            "use super::*; use backoff::Error;",
             "type T = ::backoff::E;",
         ] {
             assert_eq!(uses_crate(source, "backoff").len(), 1, "{source}");
@@ -250,6 +252,7 @@ mod tests {
             "use crate::base::backoff; let d = backoff::delay();",
             "use crate::base::{backoff, clock}; backoff::delay();",
             "pub mod backoff; pub use self::backoff::x;",
+            "use super::*; fn f() { backoff::delay(); }",
             "let backoff = 1; self.backoff.next();",
             "// use backoff::x;\nlet s = \"backoff::x\";",
         ] {

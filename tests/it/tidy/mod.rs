@@ -7,13 +7,19 @@ mod text;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// Crates that one room, or one file, alone may use.
 const CONFINED: [(&str, &str); 3] =
     [("fred", "src/store/"), ("backoff", "src/base/backoff.rs"), ("aws_sdk_s3", "src/archive/")];
 
+/// The project, where cargo runs it; a target directory that was copied along with a tree knows only the old place.
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+    });
+    &ROOT
 }
 
 /// Every file of the project, its path from the root with `/`, that git tracks or would track; without git, every
