@@ -165,7 +165,7 @@ impl super::Value {
 
 /// The server's program: `CARILLON_REDIS_SERVER`, else `redis-server` or `valkey-server` on the PATH.
 pub(crate) fn program() -> PathBuf {
-    if let Some(named) = std::env::var_os("CARILLON_REDIS_SERVER") {
+    if let Some(named) = std::env::var_os("CARILLON_REDIS_SERVER").filter(|named| !named.is_empty()) {
         return named.into();
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
