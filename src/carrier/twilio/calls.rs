@@ -59,7 +59,7 @@ impl fmt::Debug for CallView {
 pub enum HungUp {
     /// Twilio did as asked.
     Done,
-    /// It was over before.
+    /// It was over before; said of a redirect, it is not connected (any more, or yet).
     AlreadyOver,
 }
 
@@ -174,16 +174,18 @@ impl Twilio {
     /// # Errors
     /// [`CarrierError`].
     pub async fn redirect(&self, sid: &str, url: &str) -> Result<HungUp, CarrierError> {
-        self.update(sid, &[("Url", url), ("Method", "POST")]).await
+        match self.update(sid, &[("Url", url), ("Method", "POST")]).await {
+            Err(e) if e.is_over() => Ok(HungUp::AlreadyOver),
+            other => other,
+        }
     }
 
     async fn update(&self, sid: &str, fields: &[(&str, &str)]) -> Result<HungUp, CarrierError> {
         let path = self.path(format_args!("/Calls/{}.json", require_sid(sid)?));
         match self.send(form(self.api(Method::POST, &path), fields)).await {
             Ok(_) => Ok(HungUp::Done),
-            // 20404 where it is over; 21220 "call is not in-progress".
+            // 20404 where it is over. Not 21220 "not in-progress": taking back a call that was just answered says so too.
             Err(e) if e.is_absent() => Ok(HungUp::AlreadyOver),
-            Err(CarrierError::Refused { code: Some(21220), .. }) => Ok(HungUp::AlreadyOver),
             Err(e) => Err(e),
         }
     }

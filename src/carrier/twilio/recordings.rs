@@ -29,7 +29,7 @@ impl Twilio {
     /// there is none. Answers the recording's sid, `RE…`.
     ///
     /// # Errors
-    /// [`CarrierError`]; [`CarrierError::is_absent`] where the call is over.
+    /// [`CarrierError`]; [`CarrierError::is_over`] where the call is not connected.
     pub async fn start_recording(&self, call_sid: &str, callback_url: &str) -> Result<String, CarrierError> {
         #[derive(Deserialize)]
         struct Started {

@@ -1,8 +1,9 @@
 //! What a refusal to place a call means: a table of Twilio's codes.
 //!
-//! Sources: Twilio's error and warning dictionary (`twilio.com/docs/api/errors/<code>`) for each code; a 429 "is never
-//! processed and is always safe to retry" (20429). Codes that are not in the table are treated as passing, so that
-//! the retry policy bounds them and the call ends `carrier_failed` with the code beside it.
+//! Source: Twilio's error and warning dictionary (`twilio.com/docs/api/errors/<code>`). Read there: 10004, 13223, 13224,
+//! 13226, 20429 ("never processed and always safe to retry"), 21210, 21214, 21216, 21217; the others stand by their
+//! titles. Codes that are not in the table are treated as passing, so that the retry policy bounds them and the call ends
+//! `carrier_failed` with the code beside it.
 
 use std::time::Duration;
 

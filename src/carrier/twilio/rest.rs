@@ -82,6 +82,12 @@ impl CarrierError {
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. } | Self::Refused { code: Some(20404), .. })
     }
+
+    /// The call asked about is not connected, so that it can be neither redirected nor recorded: absent, or 21220.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_absent() || matches!(self, Self::Refused { code: Some(21220), .. })
+    }
 }
 
 impl Twilio {
@@ -99,10 +105,12 @@ impl Twilio {
             return Err(wrong("the base URL is neither http nor https"));
         }
         require_sid(&config.account_sid)?;
+        // Connecting must run out of time first, else a request that never left would look like one that did.
+        let connect = config.connect_timeout.min(config.timeout.mul_f64(0.8));
         let common = || {
             Client::builder()
                 .user_agent(concat!("carillon/", env!("CARGO_PKG_VERSION")))
-                .connect_timeout(config.connect_timeout)
+                .connect_timeout(connect)
                 .pool_idle_timeout(IDLE)
                 .retry(retry::never())
         };

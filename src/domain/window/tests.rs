@@ -48,12 +48,15 @@ const TOLL_FREE: &str = "+18005550100";
 const NOWHERE: &str = "+99912345678";
 const DAY_HOURS: &str = "08:00-21:00";
 
+/// Window, number, own zone, now, lead in seconds, answer.
+type Row = (&'static str, &'static str, Option<&'static str>, &'static str, u64, &'static str);
+
 #[test]
 fn the_table() {
     let night = "22:00-06:00";
     let all_day = "00:00-24:00";
-    // (window, number, own zone, now, lead s, answer). 2026-11-21 is a Saturday.
-    let rows: &[(&str, &str, Option<&str>, &str, u64, &str)] = &[
+    // 2026-11-21 is a Saturday.
+    let rows: &[Row] = &[
         // the plain window, winter time in California (UTC-8)
         (DAY_HOURS, CA, None, "2026-11-20T15:59:59Z", 0, "shut 2026-11-20T16:00:00Z"),
         (DAY_HOURS, CA, None, "2026-11-20T16:00:00Z", 0, "open 2026-11-21T05:00:00Z"),
