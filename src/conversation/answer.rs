@@ -144,9 +144,17 @@ impl<'a> Answer<'a> {
             self.acts.push(Act::Transfer { to: to.to_owned() });
             return;
         }
+        self.nobody_there();
+    }
+
+    /// Nobody can take the call now; the talk goes on with its next question.
+    pub(super) fn nobody_there(&mut self) {
+        let lines = &self.input.agent.definition.lines;
         self.say_line(&lines.no_transfer);
         if self.needs_consent() {
             self.say_line(&lines.consent_again);
+        } else if !lines.no_transfer.contains('?') {
+            self.say_ask();
         }
         self.ask();
     }

@@ -179,7 +179,7 @@ async fn a_transfer_goes_to_the_configured_number_whatever_is_said() {
     let mut case = Case::talking();
     case.transfer_to = None;
     let turn = case.turn(&model, speech(words_heard)).await;
-    assert!(words(&turn) == "Nobody is there right now." && listens(&turn));
+    assert!(words(&turn) == "Nobody is there right now. Where do you work now?" && listens(&turn));
     assert!(turn.dialogue.human_requested);
 }
 
