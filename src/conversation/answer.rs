@@ -14,6 +14,9 @@ use super::input::{JournalEntry, TurnInput};
 use super::render;
 use super::speech::{self, Filter, MAX_SPOKEN};
 
+/// Characters of a read-back that are made room for.
+const MAX_READ_BACK: usize = 2_000;
+
 /// One turn in the making.
 pub(super) struct Answer<'a> {
     pub(super) input: TurnInput<'a>,
@@ -26,6 +29,8 @@ pub(super) struct Answer<'a> {
     lines: Vec<Line>,
     spoken: Vec<String>,
     model_chars: usize,
+    model_room: usize,
+    pub(super) shortened: bool,
     said: Option<mpsc::Sender<Act>>,
     sent: usize,
 }
@@ -43,6 +48,8 @@ impl<'a> Answer<'a> {
             lines: Vec::new(),
             spoken: Vec::new(),
             model_chars: 0,
+            model_room: MAX_SPOKEN,
+            shortened: false,
             said: said.cloned(),
             sent: 0,
         }
@@ -73,22 +80,31 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Speaks a sentence of the model's after the guard; returns false once the turn's room is used up.
-    pub(super) fn say_model(&mut self, sentence: &str, filter: &Filter) -> bool {
-        let Some(text) = filter.clean(sentence) else { return true };
-        let room = MAX_SPOKEN.saturating_sub(self.model_chars);
+    /// Makes room for what the agent's state wants read back in full. Returns the characters of it.
+    pub(super) fn make_room(&mut self) -> usize {
+        let state = self.state();
+        let extra = state["read_back"].as_str().map_or(0, |t| t.chars().count()).min(MAX_READ_BACK);
+        self.model_room = MAX_SPOKEN + extra;
+        extra
+    }
+
+    /// Speaks a sentence of the model's after the guard. Once the turn's room is used up nothing more is spoken, and
+    /// `shortened` says so.
+    pub(super) fn say_model(&mut self, sentence: &str, filter: &Filter) {
+        let Some(text) = filter.clean(sentence) else { return };
+        let room = self.model_room.saturating_sub(self.model_chars);
         let length = text.chars().count();
         if length <= room {
             self.model_chars += length + 1;
             self.say(text);
-            return true;
+            return;
         }
         // A whole sentence that does not fit is left out; only a first one is cut.
         if self.model_chars == 0 {
             self.say(speech::shorten(&text, room));
         }
-        self.model_chars = MAX_SPOKEN;
-        false
+        self.model_chars = self.model_room;
+        self.shortened = true;
     }
 
     /// Speaks what the program itself would ask next.
@@ -144,9 +160,17 @@ impl<'a> Answer<'a> {
             self.acts.push(Act::Transfer { to: to.to_owned() });
             return;
         }
+        self.nobody_there();
+    }
+
+    /// Nobody can take the call now; the talk goes on with its next question.
+    pub(super) fn nobody_there(&mut self) {
+        let lines = &self.input.agent.definition.lines;
         self.say_line(&lines.no_transfer);
         if self.needs_consent() {
             self.say_line(&lines.consent_again);
+        } else if !lines.no_transfer.contains('?') {
+            self.say_ask();
         }
         self.ask();
     }

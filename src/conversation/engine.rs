@@ -123,9 +123,10 @@ fn is_machine_text(answer: &Answer<'_>, text: &str) -> bool {
     machine::speaks(text, talking)
 }
 
-/// Has the carrier called this attempt's callee a machine?
+/// Has the carrier called this attempt's callee a machine? Somebody who has consented is believed to be a person.
 fn known_machine(answer: &Answer<'_>) -> bool {
-    of_attempt(answer).any(|l| l.speaker == Speaker::Event && l.text.starts_with(MACHINE_EVENT))
+    answer.dialogue.consent != Some(true)
+        && of_attempt(answer).any(|l| l.speaker == Speaker::Event && l.text.starts_with(MACHINE_EVENT))
 }
 
 fn of_attempt<'a>(answer: &Answer<'a>) -> impl Iterator<Item = &'a Line> + use<'a> {
@@ -303,7 +304,8 @@ fn spoken_machine(answer: &mut Answer<'_>) {
 
 /// The carrier says that it is a machine.
 fn carrier_machine(answer: &mut Answer<'_>, kind: &str) {
-    if matches!(kind, "human" | "unknown") {
+    // A verdict that comes after somebody's clear consent is late or wrong.
+    if matches!(kind, "human" | "unknown") || answer.dialogue.consent == Some(true) {
         answer.ask();
         return;
     }
@@ -329,11 +331,7 @@ fn transfer_ended(answer: &mut Answer<'_>, status: &str) {
         answer.hang_up(Ending::new(Disposition::Completed, "transferred"));
         return;
     }
-    answer.say_line(&answer.input.agent.definition.lines.no_transfer);
-    if answer.needs_consent() {
-        answer.say_line(&answer.input.agent.definition.lines.consent_again);
-    }
-    answer.ask();
+    answer.nobody_there();
 }
 
 /// Has the call used up its turns or its minutes?

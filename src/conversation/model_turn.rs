@@ -6,7 +6,7 @@ use futures::StreamExt;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::disposition::{Disposition, Ending};
-use crate::llm::{Delta, Message, Model, ModelError, Request, ToolCall};
+use crate::llm::{Delta, Finish, Message, Model, ModelError, Request, ToolCall};
 
 use super::answer::Answer;
 use super::input::{FailureKind, Journal, TurnFailure};
@@ -27,7 +27,7 @@ struct Said {
     /// Whole sentences, in order.
     sentences: Vec<String>,
     calls: Vec<ToolCall>,
-    /// It broke off after at least one whole sentence.
+    /// It broke off, or was cut by the token limit, after at least one whole sentence.
     cut: bool,
 }
 
@@ -55,12 +55,14 @@ pub(super) async fn run(
         }
         let rounds = done.last().map_or(0, |e| e.round + 1);
         let settings = &answer.input.agent.definition.model;
+        let read_back = answer.make_room();
         let request = Request {
             messages: conversation.clone(),
             tools: tooling::specs(answer, machine),
             speak_only: rounds >= MAX_ROUNDS,
             temperature: settings.temperature,
-            max_tokens: settings.max_tokens,
+            // A token is some four characters; three leave a margin for names.
+            max_tokens: settings.max_tokens + u32::try_from(read_back / 3).unwrap_or_default(),
         };
         let mut said = match listen(answer, model, &request, &filter, deadline).await {
             Ok(said) => said,
@@ -123,6 +125,11 @@ async fn listen(
                 said.calls.push(call);
                 continue;
             }
+            Some(Ok(Delta::Done { finish_reason: Finish::Length, .. })) if !said.sentences.is_empty() => {
+                // Half a sentence is left open by the token limit; the whole ones are spoken.
+                said.cut = true;
+                return Ok(said);
+            }
             Some(Ok(Delta::Done { .. })) | None => break,
             Some(Err(error)) if said.sentences.is_empty() => return Err(error),
             Some(Err(error)) => {
@@ -173,9 +180,7 @@ fn decided(answer: &mut Answer<'_>) -> bool {
 fn conclude(answer: &mut Answer<'_>, said: &Said, filter: &Filter) {
     if !answer.streams() {
         for sentence in &said.sentences {
-            if !answer.say_model(sentence, filter) {
-                break;
-            }
+            answer.say_model(sentence, filter);
         }
     }
     let spoken = answer.spoken();
@@ -186,7 +191,10 @@ fn conclude(answer: &mut Answer<'_>, said: &Said, filter: &Filter) {
         answer.hang_up(ending);
         return;
     }
-    if spoken.is_empty() || said.sentences.is_empty() || (said.cut && !spoken.contains('?')) {
+    if spoken.is_empty()
+        || said.sentences.is_empty()
+        || ((said.cut || answer.shortened) && !spoken.contains('?'))
+    {
         answer.say_ask();
     } else if answer.needs_consent() && !spoken.contains('?') {
         let lines = &answer.input.agent.definition.lines;

@@ -191,6 +191,31 @@ pub(super) fn shorten(text: &str, room: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_is_lost_or_breaks_the_splitter(pieces in proptest::collection::vec("[ a-zA-Z.!?\n\"…é0-9(]{0,12}", 0..8)) {
+            let mut splitter = Splitter::default();
+            let mut out: Vec<String> = pieces.iter().flat_map(|p| splitter.push(p)).collect();
+            out.extend(splitter.finish());
+            let (got, given) = (out.concat(), pieces.concat());
+            prop_assert_eq!(got.trim(), given.trim());
+        }
+
+        #[test]
+        fn any_text_can_be_cleaned_and_judged(text in "\\PC{0,60}|[0-9+() ./<>-]{0,40}") {
+            let filter = Filter { known: vec![text.clone()], tools: vec![] };
+            if let Some(clean) = filter.clean(&text) {
+                let marked = clean.contains(['<', '>', '*', '{']);
+                prop_assert!(!marked);
+            }
+            crate::conversation::guard::optout::opts_out(&text);
+            crate::conversation::guard::consent::classify(&text);
+            crate::conversation::guard::machine::speaks(&text, false);
+            shorten(&text, 10);
+        }
+    }
 
     #[test]
     fn sentences_are_cut_as_they_stream() {

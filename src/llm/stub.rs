@@ -51,12 +51,23 @@ pub(crate) struct Stub {
 impl Stub {
     /// Starts the server and a model that talks to it.
     pub(crate) async fn start(script: Vec<Step>) -> (Self, Model) {
+        let (stub, at) = Self::serve(script).await;
+        (stub, model(at, Flavor::OpenAi))
+    }
+
+    /// The same with a model that soon gives up on silence.
+    pub(crate) async fn start_impatient(script: Vec<Step>) -> (Self, Model) {
+        let (stub, at) = Self::serve(script).await;
+        (stub, model_waiting(at, Flavor::OpenAi, Duration::from_secs(1)))
+    }
+
+    async fn serve(script: Vec<Step>) -> (Self, SocketAddr) {
         let stub = Self { script: Arc::new(Mutex::new(script.into())), ..Self::default() };
         let app = Router::new().fallback(any(answer)).with_state(stub.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let at = listener.local_addr().expect("address");
         tokio::spawn(async move { axum::serve(listener, app).await });
-        (stub, model(at, Flavor::OpenAi))
+        (stub, at)
     }
 
     /// The requests so far.
@@ -77,17 +88,21 @@ impl Stub {
     }
 }
 
-/// A model at `at` with short patience.
+/// A model at `at`, patient enough for a busy machine.
 pub(crate) fn model(at: SocketAddr, flavor: Flavor) -> Model {
+    model_waiting(at, flavor, Duration::from_secs(15))
+}
+
+fn model_waiting(at: SocketAddr, flavor: Flavor, first_token_timeout: Duration) -> Model {
     Model::new(ModelConfig {
         flavor,
         base_url: format!("http://{at}"),
         api_key: SecretString::from("sk-test"),
         model: "stub model".to_owned(),
         api_version: "2024-10-21".to_owned(),
-        connect_timeout: Duration::from_secs(1),
-        first_token_timeout: Duration::from_millis(300),
-        total_timeout: Duration::from_secs(5),
+        connect_timeout: Duration::from_secs(10),
+        first_token_timeout,
+        total_timeout: Duration::from_secs(20),
     })
     .expect("a model")
 }

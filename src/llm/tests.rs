@@ -66,12 +66,12 @@ async fn one_retry_before_the_first_word_and_none_after_it() {
         Step::Cut(""),
         Step::Stall(""),
     ] {
-        let (stub, model) = Stub::start(vec![first.clone(), Step::Say("Hello there.")]).await;
+        let (stub, model) = Stub::start_impatient(vec![first.clone(), Step::Say("Hello there.")]).await;
         assert_eq!(hear(&model).await.map(|d| text(&d)).as_deref(), Ok("Hello there."), "{first:?}");
         assert_eq!(stub.seen().len(), 2);
     }
     for first in [Step::Cut("Hello "), Step::Stall("Hello ")] {
-        let (stub, model) = Stub::start(vec![first, Step::Say("Hello there.")]).await;
+        let (stub, model) = Stub::start_impatient(vec![first, Step::Say("Hello there.")]).await;
         assert!(hear(&model).await.is_err_and(|e| e.is_retryable()));
         assert_eq!(stub.seen().len(), 1, "words that may have been spoken are not asked for again");
     }
@@ -89,8 +89,8 @@ async fn what_cannot_work_is_asked_once() {
         (Step::Plain(401, vec![], json!({"error": {"code": "invalid_api_key"}})), ModelError::Unauthorized),
         (Step::Plain(400, vec![], json!({"error": {"code": "content_filter"}})), ModelError::ContentFilter),
         (
-            Step::Plain(429, vec![("retry-after", "30")], json!({})),
-            ModelError::Retryable { after: Some(Duration::from_secs(30)), why: "rate_limited" },
+            Step::Plain(429, vec![("retry-after", "55")], json!({})),
+            ModelError::Retryable { after: Some(Duration::from_secs(55)), why: "rate_limited" },
         ),
     ] {
         let (stub, model) = Stub::start(vec![step, Step::Say("x")]).await;

@@ -243,6 +243,10 @@ mod tests {
         "hello? stop calling me!",
         "I worked there for years and now please stop calling me",
         "forget my number",
+        "Never call me again, you hear?",
+        "Don't ever call this number again.",
+        "Stop calling me, you idiots.",
+        "No. Leave me alone.",
     ];
 
     const NOT: &[&str] = &[
@@ -317,6 +321,14 @@ mod tests {
         "remove asbestos, that was my job",
         "no problem",
         "nine",
+        "I can't talk right now, please call back tomorrow morning",
+        "I left in 2012 and never looked back",
+        "Mind your own damn business",
+        "I'd rather not say",
+        "the calls stopped coming",
+        "I was taking calls until they stopped calling",
+        "please don't call before nine",
+        "I got my name on the list of graduates",
     ];
 
     #[test]

@@ -179,7 +179,7 @@ async fn a_transfer_goes_to_the_configured_number_whatever_is_said() {
     let mut case = Case::talking();
     case.transfer_to = None;
     let turn = case.turn(&model, speech(words_heard)).await;
-    assert!(words(&turn) == "Nobody is there right now." && listens(&turn));
+    assert!(words(&turn) == "Nobody is there right now. Where do you work now?" && listens(&turn));
     assert!(turn.dialogue.human_requested);
 }
 
@@ -261,7 +261,25 @@ async fn sentences_leave_while_the_model_speaks_and_no_lecture_is_held() {
         heard.push(act);
     }
     assert_eq!(heard, turn.acts, "the listener gets every act once, in order");
-    assert!(words(&turn).chars().count() <= 600 && listens(&turn));
+    let spoken = words(&turn);
+    let lecture = spoken.strip_suffix(" Where do you work now?").unwrap_or_default();
+    assert!(
+        (500..=600).contains(&lecture.len()) && listens(&turn),
+        "cut short, the question is still asked: {spoken}"
+    );
+}
+
+#[tokio::test]
+async fn a_read_back_is_spoken_in_full() {
+    let long =
+        "You were a machine operator at Harbor and Sons Logistics from March 2010 to May 2015. ".repeat(10);
+    let text: &'static str = Box::leak(format!("{long}Is that right?").into_boxed_str());
+    let (stub, model) = Stub::start(vec![Step::Say(text)]).await;
+    let mut case = Case::talking();
+    case.dialogue.draft = json!({"read_back": long});
+    let turn = case.turn(&model, speech("that is all")).await;
+    assert_eq!(words(&turn), text);
+    assert_eq!(stub.seen()[0].body["max_completion_tokens"], 200 + long.len() / 3);
 }
 
 #[test]

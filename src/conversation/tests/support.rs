@@ -61,7 +61,8 @@ impl Tool for Probe {
 
 fn state(view: &StateView<'_>) -> Value {
     let ask = if view.consent.is_some() { "Where do you work now?" } else { "May we go on?" };
-    json!({"agent": "probe", "consent": view.consent, "facts": view.draft["facts"], "ask": ask, "style": "normal"})
+    json!({"agent": "probe", "consent": view.consent, "facts": view.draft["facts"], "ask": ask,
+           "read_back": view.draft["read_back"], "style": "normal"})
 }
 
 fn observe(draft: &mut Value, observed: &Observed<'_>) -> Observation {
