@@ -6,6 +6,7 @@ mod callback;
 mod dates;
 mod desk;
 mod gaps;
+mod judge;
 mod lexicon;
 mod notes;
 mod profile;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use self::dates::Date;
+use self::judge::Answer;
 use self::notes::{Notes, Settings};
 use self::stage::Stage;
 use super::blueprint::Blueprint;
@@ -94,8 +96,11 @@ fn observe(draft: &mut Value, observed: &Observed<'_>) -> Observation {
         answer: text,
         may_repeat,
     });
+    // "I'm not working", "no schooling": the question is answered, though no tool has a fact to record.
+    let closed =
+        matches!(plan.topic.as_str(), "current_job" | "skills" | "education") && Answer::of(text).denies();
     let count = notes.asked.entry(plan.topic).or_default();
-    *count = count.saturating_add(1);
+    *count = if closed { u8::MAX } else { count.saturating_add(1) };
     let end = notes.score.is_hopeless().then(|| {
         let disposition = if notes.has_facts() { Disposition::Completed } else { Disposition::Rejected };
         let line = "I understand, and I will leave it at that. Thank you for your time. Goodbye.".to_owned();

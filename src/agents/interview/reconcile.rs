@@ -83,7 +83,8 @@ fn month_is_in(said: &[String], month: Option<u8>) -> bool {
 pub(crate) fn reconcile(notes: &mut Notes, extraction: &Value, lines: &[Line], today: Date) {
     let heard = Heard::of(lines);
     let person = |field: &str| {
-        let found = heard.text(extraction, field, &turns(extraction, &format!("{field}_turns")));
+        let item = extraction.get(field)?;
+        let found = heard.text(item, "value", &turns(item, "turns"));
         found.map(|(value, turns)| Said { value, turns })
     };
     notes.name = notes.name.take().or_else(|| person("name"));
@@ -94,7 +95,7 @@ pub(crate) fn reconcile(notes: &mut Notes, extraction: &Value, lines: &[Line], t
         job(notes, item, &heard, today, confirmed);
     }
     for item in list(extraction, "skills") {
-        let Some((value, turns)) = heard.text(item, "name", &turns(item, "turns")) else { continue };
+        let Some((value, turns)) = heard.text(item, "value", &turns(item, "turns")) else { continue };
         let known = |said: &Said| words(&said.value).iter().any(|w| words(&value).contains(w));
         if !confirmed && !notes.skills.iter().any(known) {
             notes.skills.push(Said { value, turns });

@@ -34,13 +34,13 @@ fn null_is_filled_where_the_words_were_said() {
     run(
         &mut notes,
         &json!({
-            "name": "John Smith", "name_turns": [1],
+            "name": {"value": "John Smith", "turns": [1]},
             "jobs": [
                 {"company": "Acme", "title": "welder", "start": "2015-03", "end": null, "current": true, "location": "Ohio",
                  "reason_for_leaving": "was fired", "turns": [2]},
                 {"company": "Harbor & Sons", "title": "manager", "start": "2003-04", "end": "2010", "turns": [3]},
             ],
-            "skills": [{"name": "welding", "turns": [4]}, {"name": "Python", "turns": [4]}],
+            "skills": [{"value": "welding", "turns": [4]}, {"value": "Python", "turns": [4]}],
             "education": [{"institution": "Yale", "turns": [4]}],
             "gaps": [{"start": "2011", "end": "2015", "kind": "caring", "explanation": "caring for my mother", "turns": [4]}],
         }),
@@ -66,7 +66,7 @@ fn what_a_tool_recorded_stands() {
     notes.jobs.push(Job { company: "Acme".into(), title: Some("foreman".into()), ..Job::default() });
     run(
         &mut notes,
-        &json!({"name": "John Smith", "name_turns": [1],
+        &json!({"name": {"value": "John Smith", "turns": [1]},
                 "jobs": [{"company": "Acme", "title": "welder", "start": "2015-03", "turns": [2]}]}),
     );
     assert_eq!(notes.name.as_ref().map(|n| n.value.as_str()), Some("Jon Smyth"));
@@ -89,7 +89,7 @@ fn nothing_is_invented() {
         json!([]),
         json!({"jobs": 3}),
         json!({"jobs": [7]}),
-        json!({"name": "Bob", "name_turns": [1]}),
+        json!({"name": {"value": "Bob", "turns": [1]}}),
     ] {
         run(&mut notes, &nonsense);
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::dates::{self, Date, Unclear, When};
 use super::desk::Desk;
-use super::lexicon::Answer;
+use super::judge::Answer;
 use super::notes::{Education, Explanation, Job, Kind, Notes, Said};
 use super::words::{has, same_company, words};
 use crate::agents::tool::Args;
@@ -55,9 +55,9 @@ pub(crate) fn job(args: &Args<'_>, context: &mut ToolContext) -> Value {
     let company = args.text("company").unwrap_or_default();
     let turn = desk.context.turn;
     let mut problems = Vec::new();
-    let start = date(args, "start", desk.today, &mut problems).and_then(|when| match when {
-        When::Date(date) => Some(date),
-        When::Now => Some(desk.today),
+    let start = date(args, "start", desk.today, &mut problems).map(|when| match when {
+        When::Date(date) => date,
+        When::Now => desk.today,
     });
     let end = date(args, "end", desk.today, &mut problems);
     let ended = match end {

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::lexicon::{self, Answer, Question};
+use super::judge::{self, Answer, Question};
 
 /// How far a turn above the mean moves it.
 const RISE: f64 = 0.5;
@@ -138,7 +138,7 @@ impl Score {
         self.turns.push(heard.turn);
         let question = Question::of(heard.question);
         let answer = Answer::of(heard.answer);
-        let mut reasons = lexicon::reasons(&question, &answer);
+        let mut reasons = judge::reasons(&question, &answer);
         let memory = Memory { question: question.topic(), answer: answer.text() };
         if reasons.is_empty() || reasons == [Reason::Evasion] || reasons == [Reason::OneWord] {
             if !heard.may_repeat && self.repeats(&memory, &answer) {
@@ -179,7 +179,7 @@ impl Score {
             .iter()
             .rev()
             .take(3)
-            .any(|old| old.answer == now.answer && !lexicon::alike(&old.question, &now.question))
+            .any(|old| old.answer == now.answer && !judge::alike(&old.question, &now.question))
     }
 
     /// The same question answered yes before and no now, or the other way round, without saying so ("actually", …).

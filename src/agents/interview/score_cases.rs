@@ -61,6 +61,7 @@ fn a_turn_by_its_words() {
         (TELL, "This and that", "evasion"),
         (TELL, "I do not know much about trucks but I drove one for years", ""),
         ("Who are you?", "Who are you and is this a robot?", ""),
+        (TELL, "That's a bit personal.", "evasion"),
         // refusal
         (TELL, "I'm not telling you.", "refusal"),
         (TELL, "None of your business.", "refusal"),
@@ -75,6 +76,9 @@ fn a_turn_by_its_words() {
         (TELL, "Shut up, you idiot.", "insult hostility"),
         (TELL, "You are so stupid", "insult"),
         (TELL, "Idiot!", "insult"),
+        (TELL, "You people are idiots.", "insult"),
+        (TELL, "Mind your own damn business.", "refusal"),
+        (TELL, "Why don't you get a real job?", "hostility"),
         (TELL, "Stupid robot, go on.", "insult"),
         (TELL, "This is a stupid question", "insult"),
         (TELL, "This is stupid", "insult"),

@@ -355,3 +355,16 @@ fn a_threshold_is_a_variable() {
     call.context.variables.insert("gap_threshold_months".to_owned(), "3".to_owned());
     assert_eq!(call.state()["gap"]["months"], 3);
 }
+
+#[test]
+fn no_work_and_no_schooling_are_answers() {
+    let mut call = Call::consented();
+    call.said("Jo", "record_person", json!({"name": "Jo"}));
+    call.hear("I'm not working at the moment.");
+    assert_eq!(call.state()["ask"], "What was your last job, where was it and what were you there?");
+    call.said("I never had one", "history_complete", json!({}));
+    assert_eq!(call.state()["stage"], "skills");
+    call.hear("None really");
+    call.hear("No, nothing special");
+    assert_eq!(call.state()["stage"], "read_back");
+}
