@@ -148,6 +148,8 @@ pub struct Observed<'a> {
     pub heard: &'a Heard,
     /// What our agent said last.
     pub question: &'a str,
+    /// Consent as it stood before this was heard.
+    pub consent: Option<bool>,
     /// Now.
     pub now: Millis,
 }
