@@ -1,0 +1,3 @@
+//! The simulated model.
+pub mod dates;
+pub mod question;
