@@ -292,6 +292,8 @@ fn topics(q: &str, dates: usize, around: usize) -> Vec<Topic> {
         "work experience",
         "came first",
         "preceded",
+        "last job",
+        "most recent job",
         "further back",
     ]);
     if previous
