@@ -506,6 +506,8 @@ fn title(
     cues.sort_by_key(|&(at, to)| (at, std::cmp::Reverse(to)));
     for (_, to) in cues {
         let next = words.iter().position(|w| w.from >= to)?;
+        let article = matches!(words[next].text, "a" | "an" | "the" | "their");
+        let next = if article { next + 1 } else { next };
         if let Some(title) = of(next) {
             return Some(title);
         }
@@ -548,7 +550,7 @@ fn phrase(
         }
         last = Some(j);
     }
-    let slice = &words[i..=last?];
+    let slice = words.get(i..=last?)?;
     let first = dates::lower(slice[0].text);
     let no_title = [
         "job", "long", "lot", "bit", "while", "year", "good", "bad", "time", "part", "few", "well", "kid",

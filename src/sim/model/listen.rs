@@ -69,6 +69,11 @@ pub(crate) fn understand(ctx: &Context, answer: &str) -> Vec<Fact> {
         return match (yes, no) {
             (_, true) => vec![Fact::Consent(false)],
             (true, false) => vec![Fact::Consent(true)],
+            // Avoids the question twice: that is a no.
+            _ if evades(&text) => {
+                let again = ctx.before.as_deref().is_some_and(|b| evades(&dates::lower(b)));
+                vec![if again { Fact::Consent(false) } else { Fact::Evasion }]
+            }
             _ if text.trim_matches(['.', '?', '!', ' ']).len() > 60 => vec![Fact::Consent(true)],
             _ => vec![],
         };
@@ -76,9 +81,16 @@ pub(crate) fn understand(ctx: &Context, answer: &str) -> Vec<Fact> {
     let mut out = Vec::new();
     let topics =
         if ctx.question.topics.is_empty() { vec![Topic::Previous] } else { ctx.question.topics.clone() };
-    if let Some(name) = name(answer, &text, topics.contains(&Topic::Name)) {
+    let mut answer = answer.to_owned();
+    if let Some(name) = name(&answer, &text, topics.contains(&Topic::Name)) {
+        // The name is no company, though it stands where one might.
+        if let Some(at) = dates::lower(&answer).find(&dates::lower(&name)).filter(|_| answer.is_ascii()) {
+            answer.replace_range(at..at + name.len(), "");
+        }
         out.push(Fact::Name(name));
     }
+    let text = dates::lower(&answer);
+    let answer = answer.as_str();
     let evades = evades(&text);
     for topic in topics {
         let facts = about(topic, ctx, answer, &text, (yes, no));

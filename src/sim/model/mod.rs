@@ -9,7 +9,10 @@ mod extract;
 mod generic;
 mod jobs;
 mod listen;
+
 pub mod question;
+#[cfg(test)]
+mod rehearsal;
 mod speak;
 mod sse;
 mod state;

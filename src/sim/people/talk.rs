@@ -23,6 +23,10 @@ pub struct Talk {
     told: Vec<bool>,
     /// The last answer, for an agent that did not catch it.
     last: Option<String>,
+    /// It was said again just now.
+    repeated: bool,
+    /// Has asked who calls.
+    asked_who: bool,
     evaded: bool,
     puzzled: u32,
     corrections: u32,
@@ -48,6 +52,8 @@ impl Talk {
             consented: false,
             at: None,
             last: None,
+            repeated: false,
+            asked_who: false,
             evaded: false,
             puzzled: 0,
             corrections: 0,
@@ -76,13 +82,15 @@ impl Talk {
         if q.goodbye && q.topics.is_empty() {
             return Reply::HangsUp { after_s: self.dice.between(0.5, 1.5) };
         }
-        if let Some(reply) = self.manner(&q, said, turn) {
-            return reply;
-        }
-        if q.repeat
+        // Said again once; who still does not understand gets an answer to the question instead.
+        self.repeated = q.repeat && !self.repeated;
+        if self.repeated
             && let Some(last) = self.last.clone()
         {
             return self.say_clearly(last);
+        }
+        if let Some(reply) = self.manner(&q, said, turn) {
+            return reply;
         }
         if !self.consented {
             return self.consent(&q, said);
@@ -182,14 +190,14 @@ impl Talk {
             "Why don't you get a real job?",
             "None of your business.",
         ];
-        (turn > 0 && self.dice.chance(0.3)).then(|| self.say_one(&insults))
+        (turn > 0 && self.dice.chance(0.3)).then(|| self.aside(&insults))
     }
 
     fn consent(&mut self, q: &Question, said: &str) -> Reply {
-        let asked_who = self.last.is_some();
-        if !asked_who && self.who.kind != Kind::Terse && self.dice.chance(0.12) {
+        if !self.asked_who && self.who.kind != Kind::Terse && self.dice.chance(0.12) {
             let words = ["Who is this?", "Who's calling, please?", "Is this a robot?"];
-            return self.say_one(&words);
+            self.asked_who = true;
+            return self.aside(&words);
         }
         self.consented = true;
         let asks_name_only = q.asks(Topic::Name)
@@ -227,7 +235,7 @@ impl Talk {
                 "Does that matter?",
                 "That's a bit personal.",
             ];
-            return self.say_one(&words);
+            return self.aside(&words);
         }
         self.evaded = false;
         let topics: Vec<Topic> = if self.who.kind == Kind::Terse { vec![first] } else { q.topics.clone() };
@@ -255,7 +263,7 @@ impl Talk {
         if self.puzzled > 2 {
             return self.say_one(&["Okay.", "Sure.", "Yes."]);
         }
-        self.say_one(&["Sorry, what do you mean?", "I don't understand the question."])
+        self.aside(&["Sorry, what do you mean?", "I don't understand the question."])
     }
 
     fn answer(&mut self, topic: Topic, q: &Question, said: &str) -> String {
@@ -492,6 +500,13 @@ impl Talk {
     fn say_one(&mut self, wordings: &[&str]) -> Reply {
         let text = self.dice.pick(wordings).to_owned();
         self.say(text)
+    }
+
+    /// Words that answer nothing and are not worth saying again.
+    fn aside(&mut self, wordings: &[&str]) -> Reply {
+        let reply = self.say_one(wordings);
+        self.last = None;
+        reply
     }
 
     /// Now and then the recogniser is unsure, though the words are right.
