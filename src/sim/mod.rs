@@ -13,6 +13,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub mod faults;
 pub mod ledger;
@@ -146,7 +147,8 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
     let hook = receiver::router(config.webhook_secret.clone(), ledger.clone(), faults.clone());
     let desk = ledger::http::router(ledger.clone(), faults.clone());
     let ports = config.ports;
-    let twilio = serve::serve(&life, ports.twilio, twilio::router(carrier)).await?;
+    let twilio = serve::serve(&life, ports.twilio, twilio::router(Arc::clone(&carrier))).await?;
+    let _ = carrier.base.set(format!("http://{twilio}"));
     let s3 = serve::serve(&life, ports.s3, store).await?;
     let receiver = serve::serve(&life, ports.receiver, hook).await?;
     let control = serve::serve(&life, ports.control, desk).await?;

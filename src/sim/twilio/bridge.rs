@@ -51,7 +51,7 @@ impl Session {
         let from = dial.caller_id.clone().unwrap_or_else(|| self.line.from.clone());
         let mut form: Form = vec![("To".into(), dial.number.clone()), ("From".into(), from)];
         if let Some(url) = &dial.callback {
-            form.push(("StatusCallback".into(), url.clone()));
+            form.push(("StatusCallback".into(), self.absolute(url)));
             form.push(("StatusCallbackMethod".into(), dial.callback_method.clone()));
             form.extend(dial.callback_events.iter().map(|e| ("StatusCallbackEvent".into(), e.clone())));
         }

@@ -13,7 +13,7 @@
 //! | `recordings` | recordings: started, stopped, fetched, deleted |
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
 
@@ -66,6 +66,8 @@ pub(crate) struct Carrier {
     pub(crate) faults: Faults,
     pub(crate) world: World,
     pub(crate) hooks: Hooks,
+    /// Where this API is reached, once it listens.
+    pub(crate) base: OnceLock<String>,
     switch: Mutex<Switch>,
 }
 
@@ -90,7 +92,7 @@ impl Carrier {
         hooks: Hooks,
     ) -> Arc<Self> {
         let switch = Mutex::new(Switch::default());
-        Arc::new(Self { account, pace, life, ledger, faults, world, hooks, switch })
+        Arc::new(Self { account, pace, life, ledger, faults, world, hooks, base: OnceLock::new(), switch })
     }
 
     fn switch(&self) -> MutexGuard<'_, Switch> {

@@ -98,7 +98,7 @@ pub(crate) fn finished(
     carrier: &Arc<Carrier>,
     line: &Arc<Line>,
     seconds: f64,
-    callback: Option<&str>,
+    callback: Option<String>,
 ) -> String {
     let form =
         callback.map(|c| vec![("RecordingStatusCallback".to_owned(), c.to_owned())]).unwrap_or_default();
@@ -183,10 +183,10 @@ fn report(carrier: &Arc<Carrier>, line: &Arc<Line>, sid: &str, event: &str) {
     callbacks::other(carrier, line, "recording", url, method, form);
 }
 
-/// Where the media is fetched, as the callbacks say it. The host is the carrier's public one, as with the real one: the
-/// path is what counts, for a client with a base URL of its own.
+/// Where the media is fetched, as the callbacks say it: at the carrier's own API.
 pub(crate) fn media_url(carrier: &Carrier, sid: &str) -> String {
-    format!("https://api.twilio.com/{API_VERSION}/Accounts/{}/Recordings/{sid}", carrier.account.sid)
+    let base = carrier.base.get().map_or("", String::as_str);
+    format!("{base}/{API_VERSION}/Accounts/{}/Recordings/{sid}", carrier.account.sid)
 }
 
 /// Changes a recording by the API: `Status` stopped, paused or in-progress; `Twilio.CURRENT` is the newest live one.

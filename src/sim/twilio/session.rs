@@ -128,7 +128,6 @@ impl Session {
                     e.code
                 }
             },
-            Err(Failure::Status(404)) => 11200,
             Err(Failure::Status(_) | Failure::Connect(_)) => 11200,
             Err(Failure::Read(_)) => 11205,
         };
@@ -278,21 +277,27 @@ impl Session {
     /// On to `url` (the current document's where none is given), read from the current document's place.
     pub(super) fn goto(&self, url: Option<&str>, method: &str, extra: Form) -> Flow {
         let given = url.filter(|u| !u.is_empty()).unwrap_or(&self.base);
-        let absolute = match url::Url::parse(given) {
-            // As written: the signature is made over these very characters.
+        let absolute = self.absolute(given);
+        Flow::Goto(Source::Fetch { url: absolute, method: method.to_owned(), extra })
+    }
+
+    /// `given` as it stands where it is absolute (the signature is made over these very characters), else seen from the
+    /// current document.
+    pub(super) fn absolute(&self, given: &str) -> String {
+        match url::Url::parse(given) {
             Ok(_) => given.to_owned(),
             Err(_) => url::Url::parse(&self.base)
                 .and_then(|b| b.join(given))
                 .map_or_else(|_| given.to_owned(), String::from),
-        };
-        Flow::Goto(Source::Fetch { url: absolute, method: method.to_owned(), extra })
+        }
     }
 
     async fn record(&mut self, record: &Record) -> Flow {
         self.heard(Who::Agent, 0.5, "[beep]").await;
         let spoken = self.listen_for_recording(record).await;
         let Some(seconds) = spoken else { return Flow::End("callee") };
-        let sid = recordings::finished(&self.carrier, &self.line, seconds, record.callback.as_deref());
+        let callback = record.callback.as_deref().map(|c| self.absolute(c));
+        let sid = recordings::finished(&self.carrier, &self.line, seconds, callback);
         let url = recordings::media_url(&self.carrier, &sid);
         let extra = vec![
             ("RecordingSid".into(), sid),
