@@ -6,6 +6,8 @@
 //! | --- | --- |
 //! | `twilio` | Twilio: REST, signed callbacks, TwiML |
 //! | [`people`] | who answers, and what they say |
+//! | [`model`], `mind` | an OpenAI-compatible model, and its port |
+//! | [`judge`] | how much of a profile is true |
 //! | `s3`, `receiver` | the object store, the webhooks' receiver |
 //! | [`ledger`] | what all of them saw, and what must never be |
 //! | [`faults`] | what goes wrong on request |
@@ -16,16 +18,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub mod faults;
+pub mod judge;
 pub mod ledger;
+mod mind;
+pub mod model;
 mod pace;
 pub mod people;
 mod receiver;
 mod s3;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod twilio;
 
 use faults::{Faults, Rule};
 use ledger::Ledger;
+pub use mind::MindConfig;
 use pace::Pace;
 use people::World;
 pub use s3::S3Config;
@@ -37,6 +45,8 @@ use twilio::{Account, Carrier, Hooks};
 pub struct Ports {
     /// The carrier.
     pub twilio: u16,
+    /// The model.
+    pub model: u16,
     /// The object store.
     pub s3: u16,
     /// The webhooks' receiver.
@@ -68,6 +78,8 @@ pub struct SimConfig {
     pub rewrite: Vec<(String, Vec<String>)>,
     /// The secret that webhooks are verified with, `whsec_` and base64.
     pub webhook_secret: String,
+    /// The model.
+    pub model: MindConfig,
     /// The object store.
     pub s3: S3Config,
     /// Faults from the start.
@@ -90,6 +102,7 @@ impl Default for SimConfig {
             max_concurrent: 100,
             rewrite: Vec::new(),
             webhook_secret: "whsec_c2ltdWxhdGVkLXdlYmhvb2stc2VjcmV0".into(),
+            model: MindConfig::default(),
             s3: S3Config::default(),
             faults: Vec::new(),
             journal: None,
@@ -108,6 +121,7 @@ pub struct Sim {
     world: World,
     s3_root: PathBuf,
     twilio: SocketAddr,
+    model: SocketAddr,
     s3: SocketAddr,
     receiver: SocketAddr,
     control: SocketAddr,
@@ -149,10 +163,12 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
     let ports = config.ports;
     let twilio = serve::serve(&life, ports.twilio, twilio::router(Arc::clone(&carrier))).await?;
     let _ = carrier.base.set(format!("http://{twilio}"));
+    let mind = mind::router(&config.model, faults.clone());
+    let model = serve::serve(&life, ports.model, mind).await?;
     let s3 = serve::serve(&life, ports.s3, store).await?;
     let receiver = serve::serve(&life, ports.receiver, hook).await?;
     let control = serve::serve(&life, ports.control, desk).await?;
-    Ok(Sim { config, life, ledger, faults, world, s3_root, twilio, s3, receiver, control })
+    Ok(Sim { config, life, ledger, faults, world, s3_root, twilio, model, s3, receiver, control })
 }
 
 impl Sim {
@@ -160,6 +176,12 @@ impl Sim {
     #[must_use]
     pub fn twilio_url(&self) -> String {
         format!("http://{}", self.twilio)
+    }
+
+    /// The model's base URL as `OPENAI_BASE_URL` takes it, with `/v1`.
+    #[must_use]
+    pub fn model_url(&self) -> String {
+        format!("http://{}/v1", self.model)
     }
 
     /// The object store's endpoint (path style).
