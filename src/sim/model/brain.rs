@@ -33,8 +33,10 @@ pub(crate) fn think(request: &Request) -> Answer {
     };
     let ctx = scene.context();
     let interview = request.tools.iter().any(|t| t.function.name == "record_job");
-    let facts =
-        if interview && !scene.heard.is_empty() { listen::understand(&ctx, &scene.heard) } else { vec![] };
+    let mut facts = if scene.heard.is_empty() { vec![] } else { listen::understand(&ctx, &scene.heard) };
+    if !interview {
+        facts.retain(|f| matches!(f, Fact::WhoAreYou));
+    }
     if may_call {
         let planned = if interview { plan(&ctx, &facts, &scene) } else { generic::plan(request, &scene) };
         let mut calls: Vec<Call> = planned.into_iter().filter(|(name, _)| offered(name)).collect();
@@ -92,6 +94,7 @@ fn plan(ctx: &Context, facts: &[Fact], scene: &Scene) -> Vec<Call> {
                 "explain_gap",
                 json!({"start": start, "end": end, "kind": kind, "explanation": words}),
             )),
+            Fact::Skills(skills) if skills.is_empty() => {}
             Fact::Skills(skills) => out.push(call("record_skills", json!({"skills": skills}))),
             Fact::Education { institution, degree, year } => {
                 out.push(call(
@@ -144,7 +147,10 @@ fn record(ctx: &Context, patch: &Patch, correcting: bool) -> Vec<Call> {
         let moved = matches!((known.start, patch.start), (Some(a), Some(b)) if a != b);
         let another = moved && !correcting && patch.title.is_some();
         if !another {
-            if moved && correcting {
+            // Where the old entry and the new do not even touch, the program would take them for two stays.
+            let span = |p: &Patch| Some((p.start?.first(), p.end.map_or(i32::MAX, dates::Date::last)));
+            let apart = matches!((span(known), span(patch)), (Some(a), Some(b)) if a.0 > b.1 || b.0 > a.1);
+            if moved && correcting && apart {
                 out.push(call(
                     "remove_job",
                     json!({"company": known.company, "start": known.start.map(|d| d.to_string())}),

@@ -214,10 +214,16 @@ pub fn sentences(text: &str) -> Vec<&str> {
     out
 }
 
-/// True where `text` (lower case) holds one of `phrases` at word borders.
+/// True where `text` (lower case) holds one of `phrases`, separated by `|`, at word borders.
 #[must_use]
-pub fn says(text: &str, phrases: &[&str]) -> bool {
-    phrases.iter().any(|p| place(text, p).is_some())
+pub fn says(text: &str, phrases: &str) -> bool {
+    phrases.split('|').any(|p| place(text, p).is_some())
+}
+
+/// True where `word` is one of `words`, separated by `|`.
+#[must_use]
+pub fn one_of(word: &str, words: &str) -> bool {
+    words.split('|').any(|w| w == word)
 }
 
 /// Where `phrase` stands in `text` at word borders.

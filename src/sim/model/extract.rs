@@ -84,7 +84,7 @@ fn read(text: &str) -> Value {
                     }
                 }
                 Fact::Gap { start, end, kind, words } => gaps.push(json!({
-                    "start": leaf(start, at), "end": leaf(end, at), "kind": leaf(kind, at), "explanation": leaf(words, at), "resolved": leaf(kind != "unknown", at), "turns": at,
+                    "start": leaf(start, at), "end": leaf(end.unwrap_or_else(|| "present".into()), at), "kind": leaf(kind, at), "explanation": leaf(words, at), "resolved": leaf(kind != "unknown", at), "turns": at,
                 })),
                 Fact::Skills(list) => skills.extend(list.into_iter().map(|s| leaf(s, at))),
                 Fact::Education { institution, degree, year } => education.push(json!({
@@ -183,6 +183,13 @@ fn fit(root: &Value, schema: &Value, key: &str, facts: &Value) -> Value {
         let pick = |name: &String| -> Value {
             if let Some(found) = lookup(facts, name) {
                 return found.clone();
+            }
+            // "name_turns" stands beside "name".
+            if let Some(of) = name.strip_suffix("_turns") {
+                return lookup(facts, of).and_then(|f| f.get("turns")).cloned().unwrap_or(Value::Null);
+            }
+            if name == "name" && facts.get("turns").is_some() && facts.get("company").is_none() {
+                return facts.get("value").cloned().unwrap_or(Value::Null);
             }
             // "contact": {email, …} groups what lies side by side here; a plain value wrapped in an object keeps its turns.
             if name == "contact" || name == "person" || name == "profile" {

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::listen;
 use super::state::Scene;
 use super::wire::Request;
+use super::{cues, listen};
 
 type Call = (String, Map<String, Value>);
 
@@ -61,7 +61,7 @@ pub(crate) fn forced(request: &Request, scene: &Scene, name: Option<&str>) -> Op
 /// cannot be told.
 fn fill(parameters: &Value, heard: &str) -> Option<Map<String, Value>> {
     let text = super::dates::lower(heard);
-    let (yes, no) = (listen::affirms(&text), listen::denies(&text));
+    let (yes, no) = (cues::affirms(&text), cues::denies(&text));
     let properties = parameters.get("properties").and_then(Value::as_object)?;
     let required: Vec<&str> = parameters
         .get("required")
@@ -135,6 +135,12 @@ pub(crate) fn shape(request: &Request, name: &str, args: &mut Map<String, Value>
                 .is_some_and(|a| a.iter().any(|s| types(s).contains(&"null")))
     };
     args.retain(|key, value| properties.get(key).is_some_and(|schema| !value.is_null() || nullable(schema)));
+    for (key, value) in args.iter_mut() {
+        let text = properties.get(key).is_some_and(|schema| types(schema).contains(&"string"));
+        if let (true, Value::Number(number)) = (text, &*value) {
+            *value = Value::String(number.to_string());
+        }
+    }
     if tool.function.strict == Some(true) {
         for (key, schema) in properties {
             if !args.contains_key(key) && nullable(schema) {

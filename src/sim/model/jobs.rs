@@ -1,7 +1,9 @@
 //! Finding jobs in free speech: company, title and dates, from the words alone.
 
-use super::dates::{self, Date, Found, Word, says};
+use super::dates::{self, Date, Found, one_of, says};
+use super::names::company;
 use super::question::Topic;
+use super::titles::title;
 
 /// What an utterance says of one job; what was not said is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,203 +31,12 @@ impl Patch {
     }
 }
 
-/// Words that end a job title.
-const STOPS: &[&str] = &[
-    "at",
-    "for",
-    "with",
-    "in",
-    "from",
-    "since",
-    "until",
-    "till",
-    "to",
-    "between",
-    "by",
-    "there",
-    "then",
-    "when",
-    "but",
-    "who",
-    "which",
-    "on",
-    "back",
-    "still",
-    "right",
-    "now",
-    "and",
-    "through",
-    "they",
-    "i",
-    "i'm",
-    "i've",
-    "we",
-    "because",
-    "before",
-    "after",
-    "during",
-    "over",
-    "under",
-    "where",
-    "that",
-    "part-time",
-    "full-time",
-    "started",
-    "so",
-    "up",
-];
-
-/// Words that show that a phrase is a clause and no title.
-const CLAUSE: &[&str] = &[
-    "i", "i'm", "i've", "i'd", "was", "am", "is", "are", "were", "worked", "work", "working", "been", "had",
-    "have", "my", "that", "it", "it's", "they", "we", "started", "joined", "left", "no", "yes", "yeah",
-    "not", "never", "before", "job", "don't", "can't", "what", "why", "you", "me", "nothing", "none", "same",
-    "one", "still", "looking", "then", "there",
-];
-
-/// Capitalised words that begin a sentence or are no name.
-const NO_NAME: &[&str] = &[
-    "i",
-    "i'm",
-    "i've",
-    "i'd",
-    "before",
-    "after",
-    "from",
-    "that",
-    "that's",
-    "well",
-    "right",
-    "these",
-    "my",
-    "then",
-    "since",
-    "currently",
-    "now",
-    "at",
-    "it",
-    "it's",
-    "the",
-    "yes",
-    "no",
-    "yeah",
-    "sure",
-    "ok",
-    "okay",
-    "oh",
-    "um",
-    "uh",
-    "so",
-    "we",
-    "they",
-    "he",
-    "she",
-    "and",
-    "but",
-    "just",
-    "until",
-    "in",
-    "between",
-    "prior",
-    "first",
-    "last",
-    "previously",
-    "also",
-    "hmm",
-    "mostly",
-    "nothing",
-    "none",
-    "not",
-    "let",
-    "with",
-    "for",
-    "of",
-    "maybe",
-    "probably",
-    "back",
-    "working",
-    "been",
-    "to",
-    "as",
-    "there",
-    "this",
-    "a",
-    "an",
-    "actually",
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-    "still",
-    "was",
-    "started",
-    "joined",
-    "left",
-    "what",
-    "why",
-    "who",
-    "when",
-    "where",
-    "because",
-    "my",
-    "our",
-    "one",
-    "two",
-    "both",
-    "currently",
-    "at",
-    "god",
-    "mr",
-    "mrs",
-    "during",
-    "around",
-    "about",
-];
-
-const START_CUES: &[&str] = &[
-    "since",
-    "from",
-    "started",
-    "start",
-    "began",
-    "begin",
-    "joined",
-    "join",
-    "hired",
-    "starting",
-    "beginning",
-    "came",
-];
-const END_CUES: &[&str] = &[
-    "to", "until", "till", "through", "left", "leave", "ended", "end", "quit", "stopped", "finished",
-    "finish", "fired", "off", "thru", "retired", "closed", "over",
-];
-const STILL: &[&str] = &[
-    "still there",
-    "until now",
-    "till now",
-    "up to now",
-    "to now",
-    "until today",
-    "to this day",
-    "still work",
-    "still working",
-    "still am",
-    "to the present",
-    "at present",
-    "these days",
-    "right now",
-    "currently",
-    "at the moment",
-    "i've been",
-    "i have been",
-    "been there since",
-    "haven't left",
-    "still",
-];
+const START_CUES: &str = "since|from|started|start|began|begin|joined|join|hired|starting|beginning|came";
+const END_CUES: &str = "to|until|till|through|left|leave|ended|end|quit|stopped|finished|finish|fired|off|\
+        thru|retired|closed|over";
+const STILL: &str = "still there|until now|till now|up to now|to now|until today|to this day|still work|\
+        still working|still am|to the present|at present|these days|right now|currently|\
+        at the moment|i've been|i have been|been there since|haven't left|still";
 
 /// The jobs of an answer, in the order told. `known`: companies heard of before, found in any spelling. `topic`: what was asked.
 pub(crate) fn find(answer: &str, known: &[String], topic: Option<Topic>) -> Vec<Patch> {
@@ -254,8 +65,22 @@ pub(crate) fn find(answer: &str, known: &[String], topic: Option<Topic>) -> Vec<
 
 /// Sentences, cut again where somebody goes on to another job.
 fn segments(answer: &str) -> Vec<&str> {
+    const FILLERS: &str =
+        "okay|ok|sure|oh|well|um|uh|let|me|think|see|yes|yeah|yep|no|so|hmm|right|alright|all|and|now";
     let mut out = Vec::new();
     for sentence in dates::sentences(answer) {
+        let words = dates::words(sentence);
+        if words.iter().all(|w| one_of(&dates::lower(w.text), FILLERS)) {
+            continue;
+        }
+        // "Well, forklift operator" begins with what follows the comma.
+        let lead = words
+            .iter()
+            .take_while(|w| {
+                matches!(dates::lower(w.text).as_str(), "well" | "um" | "oh" | "uh" | "okay" | "so")
+            })
+            .count();
+        let sentence = words.get(lead).map_or(sentence, |w| &sentence[w.from..]);
         let lower = sentence.to_ascii_lowercase();
         let cut = [
             ", and i also",
@@ -292,329 +117,6 @@ fn segment_patch(text: &str, known: &[String], topic: Option<Topic>) -> Patch {
     patch
 }
 
-/// A company's name and the words it takes.
-#[derive(Clone, Debug)]
-struct Named {
-    name: String,
-    first: usize,
-    last: usize,
-    /// A word before it says that a company follows.
-    cued: bool,
-}
-
-fn company(
-    text: &str,
-    words: &[Word<'_>],
-    found: &[Found],
-    known: &[String],
-    topic: Option<Topic>,
-) -> Option<Named> {
-    let plain = |t: &str| dates::lower(t).replace('&', "and");
-    let mut best: Option<Named> = None;
-    let mut i = 0;
-    while i < words.len() {
-        if !is_name(words, i, found) {
-            i += 1;
-            continue;
-        }
-        let last = run(text, words, i, found);
-        let before = i.checked_sub(1).map(|p| dates::lower(words[p].text));
-        let cued = before.as_deref().is_some_and(|b| {
-            matches!(
-                b,
-                "at" | "for"
-                    | "with"
-                    | "joined"
-                    | "by"
-                    | "called"
-                    | "was"
-                    | "it's"
-                    | "that's"
-                    | "left"
-                    | "named"
-                    | "is"
-                    | "company"
-                    | "employer"
-                    | "quit"
-            )
-        });
-        let place = before.as_deref() == Some("in");
-        let single = i == last;
-        let begins = i == 0 || text[..words[i].from].trim_end().ends_with(['.', ':', ',', '!', '—', '-']);
-        let followed = words.get(last + 1).is_some_and(|w| text[words[last].to..w.from].trim().is_empty());
-        // "Cashier." and "Forklift operator" begin with a capital and are no company.
-        let sentence_case = begins && !cued && single && (followed || topic != Some(Topic::Company));
-        if !place && !sentence_case && (cued || begins || topic == Some(Topic::Company)) {
-            let name = text[words[i].from..words[last].to].to_owned();
-            let named = Named { name, first: i, last, cued };
-            if best.as_ref().is_none_or(|b| !b.cued && cued) {
-                best = Some(named);
-            }
-        }
-        i = last + 1;
-    }
-    let said = plain(text);
-    if let Some(best) = best.as_mut() {
-        if let Some(k) = known.iter().find(|k| plain(k) == plain(&best.name)) {
-            best.name.clone_from(k);
-        }
-        return Some(best.clone());
-    }
-    // Not written as a name: one known before, in any spelling; or behind "at", where nothing is capitalised at all.
-    if let Some(k) = known.iter().find(|k| dates::place(&said, &plain(k)).is_some()) {
-        return Some(Named { name: k.clone(), first: usize::MAX, last: usize::MAX, cued: true });
-    }
-    let shouting = words
-        .iter()
-        .any(|w| w.text.starts_with(char::is_uppercase) && !w.text.starts_with('I') && w.from > 0);
-    if shouting {
-        return None;
-    }
-    let cue = words.iter().position(|w| matches!(w.text, "at" | "for" | "with"))?;
-    let last = (cue + 1..words.len().min(cue + 5))
-        .take_while(|&j| {
-            let glued = text[words[j - 1].to..words[j].from].trim().is_empty();
-            glued
-                && !STOPS.contains(&words[j].text)
-                && !found.iter().any(|d| d.from <= words[j].from && words[j].to <= d.to)
-                && words[j].text != "as"
-        })
-        .last()?;
-    let first = dates::lower(words[cue + 1].text);
-    if matches!(
-        first.as_str(),
-        "a" | "an"
-            | "the"
-            | "my"
-            | "all"
-            | "least"
-            | "that"
-            | "home"
-            | "work"
-            | "school"
-            | "some"
-            | "me"
-            | "you"
-            | "many"
-            | "about"
-            | "his"
-            | "her"
-    ) {
-        return None;
-    }
-    let name: Vec<String> = words[cue + 1..=last].iter().map(|w| capital(w.text)).collect();
-    Some(Named { name: name.join(" "), first: cue + 1, last, cued: true })
-}
-
-fn is_name(words: &[Word<'_>], i: usize, found: &[Found]) -> bool {
-    let word = words[i];
-    word.text.starts_with(char::is_uppercase)
-        && !NO_NAME.contains(&dates::lower(word.text).as_str())
-        && !found.iter().any(|d| d.from <= word.from && word.to <= d.to)
-        && (dates::month_number(word.text).is_none() || words.get(i + 1).is_some_and(|w| w.text == "&"))
-}
-
-/// Nothing but a space between, or the point of "St."
-fn glued(text: &str, a: Word<'_>, b: Word<'_>) -> bool {
-    let between = text[a.to..b.from].trim();
-    between.is_empty() || (between == "." && matches!(a.text, "St" | "Mt" | "Dr" | "Ft"))
-}
-
-/// The last word of the name that begins at `i`.
-pub(crate) fn run(text: &str, words: &[Word<'_>], i: usize, found: &[Found]) -> usize {
-    let mut last = i;
-    let mut j = i + 1;
-    while j < words.len() && glued(text, words[j - 1], words[j]) {
-        let link = matches!(words[j].text, "&" | "and" | "of" | "de" | "the");
-        if link {
-            let next =
-                (j + 1 < words.len() && matches!(words[j + 1].text, "the")).then_some(j + 2).unwrap_or(j + 1);
-            let glued = next < words.len()
-                && text[words[j].to..words[next].from].trim().chars().all(|c| c.is_alphabetic());
-            if !(glued && is_name(words, next, found)) {
-                break;
-            }
-            last = next;
-        } else if is_name(words, j, found)
-            || words[j].text.starts_with(|c: char| c.is_ascii_uppercase())
-                && words[j].text.len() > 1
-                && !NO_NAME.contains(&dates::lower(words[j].text).as_str())
-        {
-            last = j;
-        } else {
-            break;
-        }
-        j = last + 1;
-    }
-    last
-}
-
-fn title(
-    text: &str,
-    words: &[Word<'_>],
-    found: &[Found],
-    company: Option<&Named>,
-    topic: Option<Topic>,
-) -> Option<String> {
-    const CUES: &[&str] = &[
-        "as an",
-        "as a",
-        "as the",
-        "as their",
-        "title was",
-        "title is",
-        "position was",
-        "position is",
-        "role was",
-        "role is",
-        "job is",
-        "job was",
-        "job before was",
-        "i'm a",
-        "i'm an",
-        "i am a",
-        "i am an",
-        "was a",
-        "was an",
-        "was the",
-        "was their",
-        "i'm their",
-        "i'm the",
-        "been a",
-        "been an",
-        "been the",
-        "be a",
-        "be an",
-        "being a",
-        "being an",
-        "hired as",
-        "worked as",
-        "work as",
-        "working as",
-        "started as",
-        "as",
-        "am the",
-        "became a",
-        "became an",
-        "became the",
-    ];
-    let lower = dates::lower(text);
-    let of = |from: usize| phrase(text, words, found, company, from);
-    // The longest cue wins where several begin at the same word.
-    let mut cues: Vec<(usize, usize)> =
-        CUES.iter().filter_map(|c| dates::place(&lower, c).map(|at| (at, at + c.len()))).collect();
-    cues.sort_by_key(|&(at, to)| (at, std::cmp::Reverse(to)));
-    for (_, to) in cues {
-        let next = words.iter().position(|w| w.from >= to)?;
-        let article = matches!(words[next].text, "a" | "an" | "the" | "their");
-        let next = if article { next + 1 } else { next };
-        if let Some(title) = of(next) {
-            return Some(title);
-        }
-    }
-    // "forklift operator at Harbor", "Harbor, forklift operator"
-    if let Some(c) = company.filter(|c| c.first != usize::MAX) {
-        if c.cued && c.first >= 2 && clean(&words[..c.first - 1]) {
-            return Some(joined(&words[..c.first - 1]));
-        }
-        let rest = words.get(c.last + 1..)?;
-        let apart =
-            rest.first().is_some_and(|w| text[words[c.last].to..w.from].contains([',', '—', '-', ':']));
-        if apart {
-            return of(c.last + 1).filter(|t| clean(&dates::words(t)));
-        }
-        return None;
-    }
-    let whole = found.is_empty()
-        && clean(words)
-        && matches!(topic, Some(Topic::Title | Topic::Current | Topic::Previous));
-    (whole && (topic == Some(Topic::Title) || looks_like_title(words))).then(|| joined(words))
-}
-
-/// The words of a title from word `i` on.
-fn phrase(
-    text: &str,
-    words: &[Word<'_>],
-    found: &[Found],
-    company: Option<&Named>,
-    i: usize,
-) -> Option<String> {
-    let mut last = None;
-    for j in i..words.len().min(i + 6) {
-        let glued = j == i || text[words[j - 1].to..words[j].from].trim().is_empty();
-        let lower = dates::lower(words[j].text);
-        let dated = found.iter().any(|d| d.from <= words[j].from && words[j].to <= d.to);
-        let named = company.is_some_and(|c| (c.first..=c.last).contains(&j));
-        if !glued || dated || named || STOPS.contains(&lower.as_str()) {
-            break;
-        }
-        last = Some(j);
-    }
-    let slice = words.get(i..=last?)?;
-    let first = dates::lower(slice[0].text);
-    let no_title = [
-        "job", "long", "lot", "bit", "while", "year", "good", "bad", "time", "part", "few", "well", "kid",
-        "child", "my", "it", "that", "soon", "far", "i", "one", "i've", "missing",
-    ];
-    (!no_title.contains(&first.as_str()) && clean(slice)).then(|| joined(slice))
-}
-
-fn clean(words: &[Word<'_>]) -> bool {
-    (1..=5).contains(&words.len())
-        && words.iter().all(|w| {
-            !CLAUSE.contains(&dates::lower(w.text).as_str())
-                && !STOPS.contains(&dates::lower(w.text).as_str())
-        })
-}
-
-/// The last word names a person who does something.
-fn looks_like_title(words: &[Word<'_>]) -> bool {
-    const NOUNS: &[&str] = &[
-        "clerk",
-        "nurse",
-        "aide",
-        "cook",
-        "guard",
-        "assistant",
-        "associate",
-        "representative",
-        "chef",
-        "mechanic",
-        "lead",
-        "agent",
-        "staff",
-        "helper",
-        "hand",
-        "rep",
-        "intern",
-        "temp",
-        "electrician",
-        "technician",
-        "dispatcher",
-        "specialist",
-        "foreman",
-        "analyst",
-        "accountant",
-        "consultant",
-    ];
-    words.last().is_some_and(|w| {
-        let w = dates::lower(w.text);
-        NOUNS.contains(&w.as_str())
-            || (w.len() > 4 && ["er", "or", "ist", "ian", "man", "ant"].iter().any(|s| w.ends_with(s)))
-    })
-}
-
-fn joined(words: &[Word<'_>]) -> String {
-    let all: Vec<&str> = words.iter().map(|w| w.text).collect();
-    let text = all.join(" ");
-    let keep = all.first().is_some_and(|w| w.chars().skip(1).any(char::is_uppercase));
-    if keep {
-        return text;
-    }
-    let mut chars = text.chars();
-    chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
-}
-
 /// Which of the dates is the beginning and which the end.
 fn when(lower: &str, found: &[Found], topic: Option<Topic>, patch: &mut Patch) {
     let mut from = 0;
@@ -624,7 +126,7 @@ fn when(lower: &str, found: &[Found], topic: Option<Topic>, patch: &mut Patch) {
         // Byte places of the lower-cased text equal those of the text for all that is said here; where not, no cue is found.
         let before = lower.get(from..found.from).unwrap_or("");
         from = found.to;
-        let last = |cues: &[&str]| dates::words(before).iter().rposition(|w| cues.contains(&w.text));
+        let last = |cues: &str| dates::words(before).iter().rposition(|w| one_of(w.text, cues));
         let (start, end) = (last(START_CUES), last(END_CUES));
         let dash = n > 0 && before.trim().len() <= 3 && before.contains(['-', '–', '—']);
         if between && n < 2 {

@@ -1,8 +1,10 @@
 //! Understanding one answer in the light of its question. Sees nothing but words; knows no person and no truth.
 
+use super::cues::{affirms, anywhere, denies, evades, gap_kind};
 use super::dates::{self, says};
 use super::jobs::{self, Patch};
 use super::question::{Question, Topic};
+use super::told::{education, name, skills};
 
 /// Something an answer says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,13 +93,13 @@ pub(crate) fn understand(ctx: &Context, answer: &str) -> Vec<Fact> {
     }
     let text = dates::lower(&answer);
     let answer = answer.as_str();
-    let evades = evades(&text);
+    let evasive = evades(&text);
     for topic in topics {
         let facts = about(topic, ctx, answer, &text, (yes, no));
         out.extend(facts.into_iter().filter(|f| !matches!(f, Fact::Name(_))));
     }
-    if out.is_empty() && evades {
-        let again = ctx.before.as_deref().is_some_and(|b| self::evades(&dates::lower(b)));
+    if out.is_empty() && evasive {
+        let again = ctx.before.as_deref().is_some_and(|b| evades(&dates::lower(b)));
         return match &ctx.gap {
             Some((start, end)) if again && ctx.question.asks(Topic::Gap) => {
                 vec![Fact::Gap {
@@ -113,164 +115,6 @@ pub(crate) fn understand(ctx: &Context, answer: &str) -> Vec<Fact> {
     out
 }
 
-/// What may be said at any time and overrides every question.
-fn anywhere(ctx: &Context, answer: &str, text: &str) -> Option<Fact> {
-    const OPT_OUT: &[&str] = &[
-        "stop calling",
-        "don't call",
-        "do not call",
-        "don't ever call",
-        "never call",
-        "take me off",
-        "remove me",
-        "remove my number",
-        "stop contacting",
-        "unsubscribe",
-        "off your list",
-        "quit calling",
-        "stop phoning",
-        "lose my number",
-        "delete my number",
-    ];
-    const WRONG: &[&str] = &[
-        "wrong number",
-        "wrong person",
-        "nobody here by that name",
-        "no one here by that name",
-        "no one by that name",
-        "nobody by that name",
-        "you dialed wrong",
-        "not the person",
-    ];
-    const LATER: &[&str] = &[
-        "call me back",
-        "call back",
-        "call me later",
-        "call later",
-        "call again",
-        "call me again",
-        "call me tomorrow",
-        "call tomorrow",
-        "another time",
-        "bad time",
-        "not a good time",
-        "i'm driving",
-        "in a meeting",
-        "can't talk",
-        "cannot talk",
-        "busy right now",
-        "call me in",
-        "ring me",
-        "try me",
-    ];
-    const PERSON: &[&str] = &[
-        "speak to a person",
-        "talk to a person",
-        "speak with a person",
-        "speak to a human",
-        "talk to a human",
-        "real person",
-        "human being",
-        "speak to someone",
-        "talk to someone",
-        "transfer me",
-        "real human",
-    ];
-    const MACHINE: &[&str] = &[
-        "leave a message",
-        "leave your message",
-        "after the tone",
-        "after the beep",
-        "at the tone",
-        "record your message",
-    ];
-    const WHO: &[&str] = &[
-        "who is this",
-        "who's this",
-        "who are you",
-        "who's calling",
-        "who is calling",
-        "what is this about",
-        "what's this about",
-        "are you a robot",
-        "is this a robot",
-        "is this a machine",
-        "are you a machine",
-        "am i talking to a",
-        "is this a recording",
-        "are you real",
-        "what do you want",
-    ];
-    if says(text, OPT_OUT) || matches!(text.trim_matches(['.', '!', ' ']), "stop" | "unsubscribe") {
-        return Some(Fact::OptOut);
-    }
-    if says(text, WRONG) {
-        return Some(Fact::WrongNumber);
-    }
-    if says(text, MACHINE) {
-        return Some(Fact::Voicemail);
-    }
-    if ctx.question.asks(Topic::CallbackTime) && !denies(text) {
-        return Some(Fact::CallBack(answer.trim().trim_end_matches('.').to_owned()));
-    }
-    if says(text, LATER) && !ctx.question.asks(Topic::Gap) {
-        return Some(Fact::CallBack(time_phrase(text)));
-    }
-    if says(text, PERSON) {
-        return Some(Fact::WantsPerson);
-    }
-    (says(text, WHO) && !affirms(text)).then_some(Fact::WhoAreYou)
-}
-
-/// "tomorrow at ten" of "can you call me back tomorrow at ten?"; "later" where no time was named.
-fn time_phrase(text: &str) -> String {
-    const CUES: &[&str] = &[
-        "tomorrow",
-        "tonight",
-        "in an hour",
-        "in half",
-        "in a",
-        "in one",
-        "in two",
-        "in three",
-        "next",
-        "on monday",
-        "on tuesday",
-        "on wednesday",
-        "on thursday",
-        "on friday",
-        "on saturday",
-        "on sunday",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "this evening",
-        "this afternoon",
-        "after",
-        "later",
-        "at noon",
-        "at one",
-        "at two",
-        "at three",
-        "at four",
-        "at five",
-        "at six",
-        "at ten",
-        "at eleven",
-    ];
-    let tail = ["call", "ring", "try"]
-        .iter()
-        .filter_map(|c| dates::place(text, c))
-        .min()
-        .map_or(text, |at| &text[at..]);
-    let at = CUES.iter().filter_map(|c| dates::place(tail, c)).min();
-    let phrase = at.map_or("later", |at| tail[at..].split(['.', '?', '!', ',']).next().unwrap_or("later"));
-    phrase.trim().trim_end_matches(" please").to_owned()
-}
-
 fn about(topic: Topic, ctx: &Context, answer: &str, text: &str, (yes, no): (bool, bool)) -> Vec<Fact> {
     let known: Vec<String> = ctx.jobs.iter().filter_map(|j| j.company.clone()).collect();
     let mut found = jobs::find(answer, &known, Some(topic));
@@ -278,16 +122,8 @@ fn about(topic: Topic, ctx: &Context, answer: &str, text: &str, (yes, no): (bool
         Topic::Current => {
             if says(
                 text,
-                &[
-                    "not working",
-                    "out of work",
-                    "don't have a job",
-                    "unemployed",
-                    "between jobs",
-                    "no job",
-                    "retired",
-                    "not employed",
-                ],
+                "not working|out of work|don't have a job|unemployed|between jobs|no job|retired|\
+            not employed",
             ) && found.iter().all(|p| p.company.is_none())
             {
                 return vec![Fact::NotWorking];
@@ -305,21 +141,8 @@ fn about(topic: Topic, ctx: &Context, answer: &str, text: &str, (yes, no): (bool
                 let none = no
                     || says(
                         text,
-                        &[
-                            "nothing",
-                            "first job",
-                            "first one",
-                            "none",
-                            "in school",
-                            "at school",
-                            "was a kid",
-                            "never worked",
-                            "no other",
-                            "that's all",
-                            "that's it",
-                            "that was it",
-                            "nope",
-                        ],
+                        "nothing|first job|first one|none|in school|at school|was a kid|never worked|\
+            no other|that's all|that's it|that was it|nope",
                     );
                 return if none { vec![Fact::NoEarlierJob] } else { vec![] };
             }
@@ -429,202 +252,6 @@ fn gap(ctx: &Context, answer: &str, text: &str, found: Vec<Patch>) -> Vec<Fact> 
     }
 }
 
-/// What fills a gap, by its words.
-pub(crate) fn gap_kind(text: &str) -> Option<&'static str> {
-    const KINDS: &[(&str, &[&str])] = &[
-        (
-            "caring",
-            &[
-                "looking after",
-                "took care",
-                "taking care",
-                "caring for",
-                "cared for",
-                "stayed home with",
-                "stay at home",
-                "my kids",
-                "the kids",
-                "raising",
-                "my children",
-                "the children",
-                "had a baby",
-                "maternity",
-                "caregiver",
-                "nursing my",
-            ],
-        ),
-        (
-            "prison",
-            &[
-                "prison",
-                "jail",
-                "locked up",
-                "incarcerated",
-                "doing time",
-                "did time",
-                "behind bars",
-                "serving a sentence",
-                "served time",
-                "inside",
-            ],
-        ),
-        (
-            "school",
-            &[
-                "school",
-                "studying",
-                "studied",
-                "college",
-                "university",
-                "classes",
-                "training",
-                "degree",
-                "student",
-                "course",
-            ],
-        ),
-        (
-            "abroad",
-            &[
-                "abroad",
-                "overseas",
-                "out of the country",
-                "another country",
-                "foreign country",
-                "back in mexico",
-                "in europe",
-            ],
-        ),
-        (
-            "illness",
-            &[
-                "sick",
-                "ill",
-                "illness",
-                "surgery",
-                "health",
-                "hospital",
-                "disability",
-                "injured",
-                "injury",
-                "got hurt",
-                "recovering",
-                "cancer",
-                "depression",
-                "rehab",
-                "accident",
-            ],
-        ),
-        ("retired", &["retired", "retirement"]),
-        (
-            "unemployment",
-            &[
-                "unemployed",
-                "unemployment",
-                "looking for work",
-                "looking for a job",
-                "laid off",
-                "out of work",
-                "between jobs",
-                "couldn't find",
-                "could not find",
-                "no work",
-                "nobody was hiring",
-                "job hunting",
-                "not working",
-            ],
-        ),
-    ];
-    KINDS.iter().find(|(_, cues)| says(text, cues)).map(|(kind, _)| *kind)
-}
-
-fn skills(answer: &str, text: &str, no: bool) -> Vec<Fact> {
-    if evades(text) {
-        return vec![];
-    }
-    if no || says(text, &["none", "nothing", "no skills", "not really"]) {
-        return vec![Fact::Skills(vec![])];
-    }
-    let mut rest = answer.trim().trim_end_matches(['.', '!']);
-    for lead in [
-        "let me think.",
-        "well,",
-        "um,",
-        "oh,",
-        "sure.",
-        "okay.",
-        "i'm pretty good at",
-        "i'm good at",
-        "i am good at",
-        "i'm good with",
-        "i'd say",
-        "i know how to do",
-        "i know",
-        "i can do",
-        "i can",
-        "i have",
-        "mostly",
-        "mainly",
-        "i do",
-        "my skills are",
-        "i speak",
-        "things like",
-        "probably",
-    ] {
-        if rest.get(..lead.len()).is_some_and(|head| head.eq_ignore_ascii_case(lead)) {
-            rest = rest[lead.len()..].trim_start();
-        }
-    }
-    let replaced = rest.replace(" and ", ",").replace(" & ", ",").replace(';', ",");
-    let list: Vec<String> = replaced
-        .split(',')
-        .map(|s| {
-            s.trim().trim_start_matches("and ").trim_start_matches("also ").trim_end_matches('.').to_owned()
-        })
-        .filter(|s| !s.is_empty() && dates::words(s).len() <= 5)
-        .collect();
-    if list.is_empty() { vec![] } else { vec![Fact::Skills(list)] }
-}
-
-fn education(answer: &str, text: &str) -> Vec<Fact> {
-    let words = dates::words(answer);
-    let found = dates::find(answer);
-    let marks = ["School", "College", "University", "Institute", "Academy", "High"];
-    let mut institution = None;
-    let mut i = 0;
-    while i < words.len() {
-        if words[i].text.starts_with(char::is_uppercase) && !matches!(words[i].text, "I" | "I've" | "GED") {
-            let last = jobs::run(answer, &words, i, &found);
-            let name = &answer[words[i].from..words[last].to];
-            if marks.iter().any(|m| name.contains(m)) {
-                institution = Some(name.to_owned());
-            }
-            i = last;
-        }
-        i += 1;
-    }
-    const DEGREES: &[&str] = &[
-        "high school diploma",
-        "diploma",
-        "ged",
-        "associate degree",
-        "associate's degree",
-        "bachelor's degree",
-        "bachelor degree",
-        "bachelor's",
-        "master's degree",
-        "master's",
-        "welding certificate",
-        "certificate",
-        "degree",
-    ];
-    let degree = DEGREES.iter().find(|d| dates::place(text, d).is_some()).map(|d| (*d).to_owned());
-    if institution.is_none() && degree.is_none() {
-        return vec![];
-    }
-    vec![Fact::Education { institution, degree, year: found.last().map(|f| f.date.year) }]
-}
-
 fn correction(
     topic: Topic,
     answer: &str,
@@ -633,11 +260,9 @@ fn correction(
     (yes, no): (bool, bool),
 ) -> Vec<Fact> {
     let mut out = Vec::new();
-    let wrong = no || says(text, &["not quite", "not right", "wrong", "incorrect", "missing", "actually"]);
+    let wrong = no || says(text, "not quite|not right|wrong|incorrect|missing|actually");
     if topic == Topic::ReadBack && !wrong {
-        return if yes
-            || says(text, &["correct", "exactly", "right", "perfect", "whatever", "i think so", "guess so"])
-        {
+        return if yes || says(text, "correct|exactly|right|perfect|whatever|i think so|guess so") {
             vec![Fact::ReadBack(true)]
         } else {
             vec![]
@@ -645,10 +270,10 @@ fn correction(
     }
     if topic == Topic::ReadBack {
         out.push(Fact::ReadBack(false));
-    } else if no && found.is_empty() || says(text, &["nothing", "it's fine", "all good"]) {
+    } else if no && found.is_empty() || says(text, "nothing|it's fine|all good") {
         return vec![Fact::ReadBack(true)];
     }
-    if says(text, &["never worked", "didn't work", "did not work", "not worked"]) {
+    if says(text, "never worked|didn't work|did not work|not worked") {
         out.extend(found.into_iter().filter_map(|p| p.company).map(Fact::NeverWorkedAt));
         return out;
     }
@@ -661,175 +286,4 @@ fn correction(
         out.push(Fact::Name(name));
     }
     out
-}
-
-/// A name behind "my name is" and the like; where it was asked for, also a bare one.
-fn name(answer: &str, text: &str, asked: bool) -> Option<String> {
-    if evades(text) {
-        return None;
-    }
-    let sure = ["my name is", "name's", "my name's", "the name is"];
-    let likely = ["this is", "it's", "it is", "i'm", "i am", "speaking to", "yes,", "that's"];
-    let cue = sure.iter().find_map(|c| dates::place(text, c).map(|at| at + c.len()));
-    let cue = cue.or_else(|| {
-        asked.then(|| likely.iter().find_map(|c| dates::place(text, c).map(|at| at + c.len()))).flatten()
-    });
-    let start = cue.or(asked.then_some(0))?;
-    let tail = answer.get(start..)?;
-    let words = dates::words(tail);
-    let skip = words
-        .iter()
-        .take_while(|w| {
-            matches!(
-                dates::lower(w.text).as_str(),
-                "sure"
-                    | "okay"
-                    | "well"
-                    | "um"
-                    | "oh"
-                    | "yes"
-                    | "yeah"
-                    | "let"
-                    | "me"
-                    | "think"
-                    | "the"
-                    | "it's"
-                    | "i'm"
-                    | "is"
-                    | "my"
-                    | "name"
-            )
-        })
-        .count();
-    let mut out: Vec<String> = Vec::new();
-    for (n, word) in words[skip..].iter().enumerate() {
-        let glued = n == 0 || tail[words[skip + n - 1].to..word.from].trim().is_empty();
-        let stop = matches!(
-            dates::lower(word.text).as_str(),
-            "speaking"
-                | "and"
-                | "i"
-                | "i'm"
-                | "here"
-                | "a"
-                | "an"
-                | "not"
-                | "no"
-                | "at"
-                | "from"
-                | "i've"
-                | "the"
-                | "right"
-                | "these"
-        );
-        if !glued || stop || out.len() == 4 || !word.text.starts_with(char::is_alphabetic) {
-            break;
-        }
-        out.push(jobs::capital(word.text));
-    }
-    let capitals = words[skip..].iter().take(out.len()).all(|w| w.text.starts_with(char::is_uppercase));
-    let plausible = !out.is_empty()
-        && (capitals
-            || cue.is_some_and(|_| sure.iter().any(|c| text.contains(c)))
-            || (asked && words.len() <= 4 && !affirms(text) && !denies(text)));
-    plausible.then(|| out.join(" "))
-}
-
-/// Yes, in any of its words. "No problem" is one.
-pub(crate) fn affirms(text: &str) -> bool {
-    says(
-        text,
-        &[
-            "yes",
-            "yeah",
-            "yep",
-            "yup",
-            "sure",
-            "ok",
-            "okay",
-            "fine",
-            "go ahead",
-            "all right",
-            "alright",
-            "of course",
-            "no problem",
-            "why not",
-            "i guess so",
-            "i guess",
-            "absolutely",
-            "certainly",
-            "go on",
-            "works for me",
-            "please do",
-            "uh-huh",
-            "i agree",
-            "make it quick",
-            "that's right",
-            "correct",
-            "exactly",
-            "right",
-        ],
-    ) && !denies(text)
-}
-
-/// No, in any of its words.
-pub(crate) fn denies(text: &str) -> bool {
-    let text = text
-        .replace("no problem", "")
-        .replace("no worries", "")
-        .replace("why not", "")
-        .replace("not at all", "")
-        .replace("don't mind", "");
-    says(
-        &text,
-        &[
-            "no",
-            "nope",
-            "nah",
-            "not interested",
-            "leave me alone",
-            "i don't want",
-            "don't want",
-            "no way",
-            "get lost",
-            "go away",
-            "absolutely not",
-            "i refuse",
-            "not really",
-        ],
-    )
-}
-
-/// Avoids the question.
-pub(crate) fn evades(text: &str) -> bool {
-    says(
-        text,
-        &[
-            "why do you need",
-            "why do you want",
-            "why do you ask",
-            "none of your business",
-            "mind your own",
-            "i don't know",
-            "don't remember",
-            "can't remember",
-            "rather not",
-            "not telling",
-            "that's personal",
-            "bit personal",
-            "too personal",
-            "don't want to say",
-            "what's it to you",
-            "does that matter",
-            "does it matter",
-            "why should i",
-            "real job",
-            "stupid",
-            "idiots",
-            "what do you mean",
-            "don't understand",
-            "get lost",
-            "leave me alone",
-        ],
-    )
 }

@@ -4,11 +4,13 @@
 //! The mind sees nothing but the HTTP request: no person, no truth, no memory between requests.
 
 mod brain;
+mod cues;
 pub mod dates;
 mod extract;
 mod generic;
 mod jobs;
 mod listen;
+mod names;
 
 pub mod question;
 #[cfg(test)]
@@ -16,6 +18,8 @@ mod rehearsal;
 mod speak;
 mod sse;
 mod state;
+mod titles;
+mod told;
 mod wire;
 
 use std::fmt;

@@ -71,22 +71,9 @@ impl Question {
     }
 }
 
-const REQUESTS: &[&str] = &[
-    "tell me",
-    "let me know",
-    "could you",
-    "can you",
-    "would you",
-    "please say",
-    "please give",
-    "i'd like to know",
-    "i would like to know",
-    "may i",
-    "describe",
-    "walk me through",
-    "talk me through",
-    "i wonder",
-];
+const REQUESTS: &str = "tell me|let me know|could you|can you|would you|please say|please give|\
+        i'd like to know|i would like to know|may i|describe|walk me through|\
+        talk me through|i wonder";
 
 /// Reads what an interviewer said.
 #[must_use]
@@ -97,28 +84,12 @@ pub fn read(said: &str) -> Question {
         sentences.iter().copied().filter(|s| s.ends_with('?') || says(&dates::lower(s), REQUESTS)).collect();
     let mut out = Question {
         dates: dates::find(said),
-        goodbye: says(
-            &text,
-            &["goodbye", "good bye", "bye", "have a good", "have a nice", "have a great", "take care"],
-        ),
+        goodbye: says(&text, "goodbye|good bye|bye|have a good|have a nice|have a great|take care"),
         repeat: says(
             &text,
-            &[
-                "didn't catch",
-                "did not catch",
-                "didn't hear",
-                "did not hear",
-                "didn't get that",
-                "didn't understand",
-                "did not understand",
-                "say that again",
-                "repeat that",
-                "what was that",
-                "did not get that",
-                "once more",
-                "couldn't hear",
-                "could not hear",
-            ],
+            "didn't catch|did not catch|didn't hear|did not hear|didn't get that|\
+            didn't understand|did not understand|say that again|repeat that|what was that|\
+            did not get that|once more|couldn't hear|could not hear",
         ),
         ..Question::default()
     };
@@ -134,6 +105,10 @@ pub fn read(said: &str) -> Question {
         out.topics = topics(&text, whole, whole);
         out.topics.retain(|t| !matches!(t, Topic::Consent | Topic::Current | Topic::Gap));
     }
+    // "Was it work, family, school or something else?" belongs to the question about the stretch.
+    if out.asks(Topic::Gap) {
+        out.topics = vec![Topic::Gap];
+    }
     // A read-back holds every word of the other questions; it is one question still.
     if out.asks(Topic::ReadBack) {
         out.topics = vec![Topic::ReadBack];
@@ -143,27 +118,10 @@ pub fn read(said: &str) -> Question {
         && !out.repeat
         && says(
             &text,
-            &[
-                "one moment",
-                "just a moment",
-                "a moment",
-                "one second",
-                "just a second",
-                "a second",
-                "hold on",
-                "bear with me",
-                "still with you",
-                "still here",
-                "let me note",
-                "let me write",
-                "let me think",
-                "almost there",
-                "stay on the line",
-                "thanks for waiting",
-                "thank you for waiting",
-                "thanks for your patience",
-                "thank you for your patience",
-            ],
+            "one moment|just a moment|a moment|one second|just a second|a second|hold on|\
+            bear with me|still with you|still here|let me note|let me write|let me think|\
+            almost there|stay on the line|thanks for waiting|thank you for waiting|\
+            thanks for your patience|thank you for your patience",
         );
     out
 }
@@ -171,323 +129,123 @@ pub fn read(said: &str) -> Question {
 /// The topics of one question (lower case); `dates` in it, `around` it in all that was said.
 fn topics(q: &str, dates: usize, around: usize) -> Vec<Topic> {
     use Topic::*;
-    let has = |phrases: &[&str]| says(q, phrases);
-    let what = has(&[
-        "what",
-        "how come",
-        "tell me",
-        "doing",
-        "happened",
-        "did you do",
-        "were you",
-        "how did you spend",
-    ]);
-    if has(&["what", "which"])
-        && has(&[
-            "should i correct",
-            "should i change",
-            "is wrong",
-            "was wrong",
-            "should be",
-            "needs correcting",
-            "is not right",
-            "isn't right",
-            "did i get wrong",
-            "to correct",
-            "to change",
-        ])
+    let has = |phrases: &str| says(q, phrases);
+    let what = has("what|how come|tell me|doing|happened|did you do|were you|how did you spend");
+    if has("what|which")
+        && has("should i correct|should i change|is wrong|was wrong|should be|needs correcting|\
+            is not right|isn't right|did i get wrong|to correct|to change")
     {
         return vec![Correction];
     }
-    if has(&[
-        "is that right",
-        "is that correct",
-        "is this right",
-        "is this correct",
-        "is that all correct",
-        "is that all right so",
-        "is everything right",
-        "is everything correct",
-        "did i get",
-        "have i got",
-        "got that right",
-        "sound right",
-        "all correct",
-        "that correct",
-        "is it correct",
-        "is all of that",
-        "is all that",
-        "anything to correct",
-        "anything wrong",
-        "anything i should change",
-        "anything you would change",
-        "anything to change",
-    ]) {
+    if has("is that right|is that correct|is this right|is this correct|is that all correct|\
+            is that all right so|is everything right|is everything correct|did i get|\
+            have i got|got that right|sound right|all correct|that correct|is it correct|\
+            is all of that|is all that|anything to correct|anything wrong|\
+            anything i should change|anything you would change|anything to change")
+    {
         return vec![ReadBack];
     }
-    if has(&["are you there", "are you still there", "still there", "can you hear me"])
+    if (has("are you there|are you still there|can you hear me") && !has("when|or|at"))
         || matches!(q.trim(), "hello?" | "hello")
     {
         return vec![Presence];
     }
-    if has(&["when", "what time", "which time"])
-        && has(&["call you", "call back", "call again", "we call", "i call", "ring you", "suit you"])
+    if has("when|what time|which time")
+        && has("call you|call back|call again|we call|i call|ring you|suit you")
     {
         return vec![CallbackTime];
     }
     let mut out = Vec::new();
-    let since =
-        has(&["since", "until today", "until now", "till now", "up to now", "to today", "up to today"]);
+    let since = has("since|until today|until now|till now|up to now|to today|up to today|and today|\
+            and now|the present");
     let stretch = dates >= 2
         || (dates == 1 && since)
         || (dates == 0
             && around >= 2
-            && has(&[
-                "then",
-                "that time",
-                "those years",
-                "this time",
-                "that period",
-                "in between",
-                "meantime",
-            ]));
-    let gap = (stretch && what && !has(&["when did", "when were"]))
-        || has(&["gap", "time in between", "in between"]);
+            && has("then|that time|those years|this time|that period|in between|meantime"));
+    let gap = (stretch && what && !has("when did|when were")) || has("gap|time in between|in between");
     if gap {
         return vec![Gap];
     }
-    if has(&[
-        "your name",
-        "full name",
-        "speaking with",
-        "speaking to",
-        "talking to",
-        "call you by",
-        "what should i call you",
-        "who am i",
-        "first and last name",
-    ]) {
+    if has("your name|what name|put down for you|full name|speaking with|speaking to|\
+            talking to|call you by|what should i call you|who am i|first and last name")
+    {
         out.push(Name);
     }
-    let when = has(&[
-        "when",
-        "what year",
-        "which year",
-        "what month",
-        "which month",
-        "how long",
-        "dates",
-        "date",
-        "what time",
-    ]);
-    let previous = has(&[
-        "before",
-        "prior to",
-        "previous",
-        "previously",
-        "earlier",
-        "other jobs",
-        "other job",
-        "any jobs",
-        "work experience",
-        "came first",
-        "preceded",
-        "last job",
-        "most recent job",
-        "further back",
-    ]);
+    let when = has("when|what year|which year|what month|which month|how long|dates|date|what time");
+    let previous = has("before|prior to|previous|previously|earlier|other jobs|other job|any jobs|\
+            work experience|came first|preceded|last job|most recent job|further back");
     if previous
-        && !(when
-            && has(&["when did", "when were", "what year did", "how long"])
-            && !has(&["before that", "before then"]))
+        && !(when && has("when did|when were|what year did|how long") && !has("before that|before then"))
     {
         out.push(Previous);
         return out;
     }
-    if when || has(&["since when", "from when", "until when"]) {
-        let start = has(&[
-            "start",
-            "started",
-            "begin",
-            "began",
-            "join",
-            "joined",
-            "since when",
-            "from when",
-            "first day",
-        ]);
-        let end = has(&[
-            "leave",
-            "left",
-            "end",
-            "ended",
-            "finish",
-            "finished",
-            "stop",
-            "stopped",
-            "until when",
-            "quit",
-        ]);
+    if when || has("since when|from when|until when") {
+        let start = has("start|started|begin|began|join|joined|since when|from when|first day");
+        let end = has("leave|left|end|ended|finish|finished|stop|stopped|until when|quit|still");
         out.push(match (start, end) {
             (true, false) => Start,
             (false, true) => End,
             _ => Dates,
         });
     }
-    if has(&[
-        "why did you leave",
-        "reason for leaving",
-        "why did it end",
-        "why did that end",
-        "how did it end",
-        "what made you leave",
-    ]) {
+    if has("why did you leave|reason for leaving|why did it end|why did that end|\
+            how did it end|what made you leave")
+    {
         out.push(Reason);
     }
-    if has(&[
-        "which company",
-        "what company",
-        "name of the company",
-        "company's name",
-        "company name",
-        "name of the employer",
-        "which employer",
-        "what employer",
-        "who was that with",
-        "who did you work for",
-        "who was the employer",
-        "who was your employer",
-        "for whom",
-        "who do you work for",
-        "what was the company",
-        "what is the company",
-        "whom did you work for",
-        "which business",
-        "called, the company",
-        "who employed you",
-        "which firm",
-        "where was that",
-        "who is your employer",
-    ]) {
+    if has("which company|what company|name of the company|company's name|company name|\
+            name of the employer|which employer|what employer|who was that with|\
+            who did you work for|who was the employer|who was your employer|for whom|\
+            who do you work for|what was the company|what is the company|\
+            whom did you work for|which business|called, the company|who employed you|\
+            which firm|where was that|who is your employer")
+    {
         out.push(Company);
     }
-    if has(&[
-        "title",
-        "position",
-        "your role",
-        "role",
-        "what was your job",
-        "what is your job",
-        "what did you do there",
-        "what did you do at",
-        "what do you do at",
-        "what do you do there",
-        "what was your work",
-        "as what",
-        "what kind of work",
-        "what sort of work",
-        "what work did you do",
-        "what did you do for",
-        "what do you do for",
-        "what were you there",
-        "what exactly did you do",
-    ]) && !(has(&["at the moment", "these days", "right now", "currently"])
-        && !has(&["title", "position", "role"]))
-        && !has(&["for a living"])
+    if has("title|position|your role|role|what was your job|what is your job|\
+            what did you do there|what did you do at|what do you do at|what do you do there|\
+            what was your work|as what|what kind of work|what sort of work|\
+            what work did you do|what did you do for|what do you do for|what were you there|\
+            what exactly did you do")
+        && !(has("at the moment|these days|right now|currently") && !has("title|position|role"))
+        && !has("for a living|are you working|do you work at the moment")
     {
         out.push(Title);
     }
-    if has(&[
-        "skill",
-        "skills",
-        "good at",
-        "certificate",
-        "certificates",
-        "licence",
-        "license",
-        "licenses",
-        "abilities",
-        "what can you do",
-        "languages",
-    ]) {
+    if has("skill|skills|good at|certificate|certificates|licence|license|licenses|\
+            abilities|what can you do|languages")
+    {
         out.push(Skills);
     }
-    if has(&[
-        "education",
-        "school",
-        "degree",
-        "study",
-        "studied",
-        "qualification",
-        "qualifications",
-        "diploma",
-    ]) {
+    if has("education|school|degree|study|studied|qualification|schooling|training|\
+            qualifications|diploma")
+    {
         out.push(Education);
     }
-    if has(&["email", "e-mail"]) {
+    if has("email|e-mail") {
         out.push(Email);
     }
-    if has(&["what city", "which city", "where do you live", "which town", "what town"]) {
+    if has("what city|which city|where do you live|which town|what town") {
         out.push(City);
     }
-    if has(&[
-        "anything else",
-        "something else",
-        "anything to add",
-        "anything you would like to add",
-        "anything you'd like to add",
-        "like to add",
-        "want to add",
-    ]) {
+    if has("anything else|something else|anything to add|anything you would like to add|\
+            anything you'd like to add|like to add|want to add")
+    {
         out.push(More);
     }
-    if has(&[
-        "do you do",
-        "currently",
-        "current",
-        "at the moment",
-        "these days",
-        "nowadays",
-        "are you working",
-        "present job",
-        "for a living",
-        "working now",
-        "where do you work",
-        "your situation",
-        "do for work",
-        "are you employed",
-        "doing now",
-        "work now",
-    ]) && !out.iter().any(|t| matches!(t, Title | Company | Start | End | Dates))
+    if has("do you do|currently|current|at the moment|these days|nowadays|are you working|\
+            present job|for a living|working now|where do you work|your situation|\
+            do for work|do you work|are you employed|doing now|work now")
+        && !out.iter().any(|t| matches!(t, Title | Company | Start | End | Dates))
     {
         out.push(Current);
     }
     if out.is_empty()
-        && has(&[
-            "okay",
-            "ok",
-            "all right",
-            "alright",
-            "consent",
-            "agree",
-            "mind",
-            "good time",
-            "few minutes",
-            "couple of minutes",
-            "may we",
-            "may i",
-            "can we",
-            "could we",
-            "go on",
-            "go ahead",
-            "continue",
-            "willing",
-            "happy to",
-            "shall we",
-            "a moment",
-            "have time",
-            "ready",
-        ])
+        && has("okay|ok|all right|alright|consent|agree|mind|good time|few minutes|\
+            couple of minutes|may we|may i|can we|could we|go on|go ahead|continue|willing|\
+            happy to|shall we|a moment|have time|ready")
     {
         out.push(Consent);
     }

@@ -21,7 +21,7 @@ struct Notes {
     confirmed: bool,
     ended: Option<String>,
     asked: Vec<String>,
-    /// 0 or 1: how the questions are put.
+    /// 0 to 2: how the questions are put.
     manner: usize,
 }
 
@@ -32,20 +32,38 @@ fn text<'a>(of: &'a Map<String, Value>, key: &str) -> &'a str {
 const TODAY: i32 = 2026 * 12 + 10;
 
 impl Notes {
-    fn put(&self, one: &str, other: &str) -> String {
-        [one, other][self.manner].to_owned()
+    fn put(&self, one: &str, two: &str, three: &str) -> String {
+        [one, two, three][self.manner].to_owned()
     }
 
     fn missing(&self) -> Option<String> {
         for job in &self.jobs {
             let c = text(job, "company");
             let open = [
-                ("title", self.put("What was your job title at {}?", "What did you do at {}?")),
+                (
+                    "title",
+                    self.put(
+                        "What was your job title at {}?",
+                        "What did you do at {}?",
+                        "And your job title at {}, what was it?",
+                    ),
+                ),
                 (
                     "start",
-                    self.put("When did you start at {}?", "In which year and month did you begin at {}?"),
+                    self.put(
+                        "When did you start at {}?",
+                        "In which year and month did you begin at {}?",
+                        "When did you start at {}? The month and the year, if you know them.",
+                    ),
                 ),
-                ("end", self.put("And when did you leave {}?", "Until when did you work at {}?")),
+                (
+                    "end",
+                    self.put(
+                        "And when did you leave {}?",
+                        "Until when did you work at {}?",
+                        "Are you still at {}, or when did you leave?",
+                    ),
+                ),
             ];
             for (field, question) in open {
                 let current = job.get("current") == Some(&Value::Bool(true));
@@ -122,11 +140,18 @@ impl Notes {
             ("goodbye", "That's all right. Thank you, goodbye!".to_owned())
         } else if self.name.is_none() && self.asked.iter().filter(|a| a.contains("name")).count() < 4 {
             let both = "Could you tell me your name and what you do for work at the moment?";
-            ("situation", self.put("May I have your full name, please?", both))
+            (
+                "situation",
+                self.put("May I have your full name, please?", both, "What name may I put down for you?"),
+            )
         } else if self.jobs.is_empty() && !self.complete {
             (
                 "situation",
-                self.put("What do you do for work at the moment?", "Are you working these days, and where?"),
+                self.put(
+                    "What do you do for work at the moment?",
+                    "Are you working these days, and where?",
+                    "Are you working at the moment, and if so, where and as what?",
+                ),
             )
         } else if let Some(ask) = self.missing() {
             ("history", ask)
@@ -137,19 +162,21 @@ impl Notes {
                 self.put(
                     &format!("What did you do before {c}?"),
                     &format!("And which job did you have before you were at {c}?"),
+                    &format!("What did you do before that, before {c}?"),
                 ),
             )
         } else if let Some((from, to)) = self.gap() {
             gap = json!({"start": from.to_string(), "end": to.to_string(), "months": to.first() - from.first()});
             let (from, to) = (from.spoken(), to.spoken());
             let one = format!("What were you doing between {from} and {to}?");
-            ("gaps", self.put(&one, &format!("I see nothing from {from} to {to}. Were you perhaps at school, caring for family, or working then?")))
+            ("gaps", self.put(&one, &format!("I see nothing from {from} to {to}. Were you perhaps at school, caring for family, or working then?"), &format!("What were you doing between {from} and {to}? Was it work, family, school or something else? We can also leave it out.")))
         } else if !self.skills_asked {
             (
                 "skills",
                 self.put(
                     "What skills do you have?",
                     "Which skills or certificates would you like to mention?",
+                    "What skills do you have that an employer should know about?",
                 ),
             )
         } else if !self.confirmed {
@@ -228,7 +255,7 @@ fn tools() -> Value {
 /// One call: the notes and what was said.
 fn interview(person: &Person, salt: u64) -> (Notes, Vec<String>) {
     let mut talk = person.talk(salt);
-    let mut notes = Notes { manner: usize::try_from(salt % 2).unwrap_or(0), ..Notes::default() };
+    let mut notes = Notes { manner: usize::try_from(salt % 3).unwrap_or(0), ..Notes::default() };
     let mut said = "Hello, this is Carillon Careers, an AI assistant calling about your work history. This call may be recorded. Is it okay to go on?".to_owned();
     let mut messages = vec![json!({"role": "assistant", "content": said})];
     let mut log = vec![format!("A: {said}")];
@@ -307,6 +334,9 @@ fn share(kind: Kind, n: u32) -> (f64, String) {
         let score = judge::compare(&notes.profile(), &person.truth);
         total.fields += score.fields;
         total.right += score.right;
+        for m in &score.misses {
+            println!("MISS {} {m}", person.kind.as_str());
+        }
         if score.share() < worst.0 {
             worst = (score.share(), format!("{}\n{:#?}\n{:?}", log.join("\n"), score.misses, person.truth));
         }
@@ -323,7 +353,7 @@ fn people_who_answer_are_understood() {
         (Kind::Terse, 0.9),
         (Kind::Evasive, 0.9),
     ] {
-        let (share, worst) = share(kind, 150);
+        let (share, worst) = share(kind, 60);
         println!("{} {share:.4}", kind.as_str());
         assert!(share >= least, "{}: {share:.3}\n{worst}", kind.as_str());
     }

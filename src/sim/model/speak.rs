@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::brain;
+use super::cues;
 use super::dates::{self, Date};
-use super::listen::{self, Context, Fact};
+use super::listen::{Context, Fact};
 use super::state::Scene;
 
 /// The words of this turn.
@@ -34,9 +35,7 @@ pub(crate) fn words(scene: &Scene, ctx: &Context, facts: &[Fact]) -> String {
         match fact {
             Fact::WhoAreYou => {
                 let again = again(scene, ctx, &ask);
-                return format!(
-                    "I'm an AI assistant, and I'm calling about your work history; this call may be recorded. {again}"
-                );
+                return format!("I'm an AI assistant, and this call may be recorded. {again}");
             }
             Fact::Evasion => {
                 let again = again(scene, ctx, &ask);
@@ -52,7 +51,7 @@ pub(crate) fn words(scene: &Scene, ctx: &Context, facts: &[Fact]) -> String {
     if ctx.needs_consent {
         return format!("Sorry, I didn't get that. {}", again(scene, ctx, &ask));
     }
-    if listen::evades(&dates::lower(&scene.heard)) || facts.is_empty() {
+    if cues::evades(&dates::lower(&scene.heard)) || facts.is_empty() {
         return format!("Sorry, I didn't quite get that. {}", again(scene, ctx, &ask));
     }
     ask
@@ -69,8 +68,9 @@ fn again(scene: &Scene, ctx: &Context, ask: &str) -> String {
 }
 
 fn acknowledgement(scene: &Scene, style: &str, question: &str) -> &'static str {
-    let polite = ["thank", "thanks", "sorry", "great", "all right", "i see", "understood", "got it"];
-    if style == "minimal" || dates::says(&dates::lower(question), &polite) {
+    if style == "minimal"
+        || dates::says(&dates::lower(question), "thank|thanks|sorry|great|all right|i see|understood|got it")
+    {
         return "";
     }
     let list: &[&str] = match style {
@@ -127,11 +127,11 @@ fn question(ask: &str, stage: &str, gap: Option<&Value>, read_back: &str) -> Str
         "skills" => "What skills do you have?".into(),
         "read_back" => "Is all that correct?".into(),
         "goodbye" => "Thank you for your time. Goodbye!".into(),
-        _ if dates::says(&lower, &["title", "position", "role"]) => "What was your job title there?".into(),
-        _ if dates::says(&lower, &["start", "dates", "when", "since"]) => {
+        _ if dates::says(&lower, "title|position|role") => "What was your job title there?".into(),
+        _ if dates::says(&lower, "start|dates|when|since") => {
             "From when until when did you work there?".into()
         }
-        _ if dates::says(&lower, &["end", "leave", "left"]) => "When did you leave that job?".into(),
+        _ if dates::says(&lower, "end|leave|left") => "When did you leave that job?".into(),
         "history" => "What did you do before that?".into(),
         _ => "Could you tell me more, please?".into(),
     }

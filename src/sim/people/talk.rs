@@ -27,6 +27,8 @@ pub struct Talk {
     repeated: bool,
     /// Has asked who calls.
     asked_who: bool,
+    /// The last summary heard.
+    summary: Option<String>,
     evaded: bool,
     puzzled: u32,
     corrections: u32,
@@ -54,6 +56,7 @@ impl Talk {
             last: None,
             repeated: false,
             asked_who: false,
+            summary: None,
             evaded: false,
             puzzled: 0,
             corrections: 0,
@@ -165,7 +168,7 @@ impl Talk {
             "as you wished",
             "as requested",
         ];
-        self.consented || says(&text, &agreed)
+        self.consented || agreed.iter().any(|a| dates::place(&text, a).is_some())
     }
 
     fn hostility(&mut self, turn: u32) -> Option<Reply> {
@@ -200,8 +203,8 @@ impl Talk {
             return self.aside(&words);
         }
         self.consented = true;
-        let asks_name_only = q.asks(Topic::Name)
-            && !says(&dates::lower(said), &["recorded", "okay", "ok", "all right", "agree", "mind"]);
+        let asks_name_only =
+            q.asks(Topic::Name) && !says(&dates::lower(said), "recorded|okay|ok|all right|agree|mind");
         if asks_name_only {
             return self.respond(q, said);
         }
@@ -259,6 +262,16 @@ impl Talk {
         if !said.contains('?') {
             return Reply::Silent;
         }
+        // A plain yes-or-no question, whatever it is about.
+        let text = dates::lower(said);
+        if says(&text, "will you be there|can you come|will you come|can you make it|will you make it") {
+            return self.say_one(&[
+                "Yes, I'll be there.",
+                "Yes.",
+                "Sure, I'm coming.",
+                "No, I can't make it, sorry.",
+            ]);
+        }
         self.puzzled += 1;
         if self.puzzled > 2 {
             return self.say_one(&["Okay.", "Sure.", "Yes."]);
@@ -293,7 +306,7 @@ impl Talk {
                 }
                 None => "No, nothing special.".into(),
             },
-            Topic::ReadBack | Topic::Correction => self.read_back(said),
+            Topic::ReadBack | Topic::Correction => self.read_back(topic, said),
             Topic::Email => "I don't use e-mail much, sorry.".into(),
             Topic::City => "I'd rather not say where I live.".into(),
             Topic::CallbackTime => "Tomorrow at ten in the morning.".into(),
@@ -465,7 +478,12 @@ impl Talk {
         )
     }
 
-    fn read_back(&mut self, said: &str) -> String {
+    fn read_back(&mut self, topic: Topic, said: &str) -> String {
+        // "What should I correct?" is about the summary heard before.
+        let before = self.summary.take();
+        let said = if topic == Topic::Correction { before.unwrap_or_default() } else { said.to_owned() };
+        self.summary = Some(said.clone());
+        let said = said.as_str();
         let yes: &[&str] = match self.who.kind {
             Kind::Terse => &["Yes.", "Right.", "Yep."],
             Kind::Evasive => &["I guess so.", "Yes, I think so."],

@@ -1,0 +1,191 @@
+//! The ledger: what the outside world saw of Carillon, and nothing of what Carillon says about itself.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::base::clock::{Clock, Millis};
+
+mod checks;
+mod entry;
+pub(crate) mod http;
+
+pub use checks::{DeadAir, Summary};
+pub use entry::{Callback, Create, Delivery, Fetch, Heard, Leg, Rest, Transfer, Who};
+
+/// All entries of a run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Book {
+    /// Create requests, in order of arrival.
+    pub creates: Vec<Create>,
+    /// Legs, in order of creation.
+    pub legs: Vec<Leg>,
+    /// Other REST requests.
+    pub rest: Vec<Rest>,
+    /// Webhooks received.
+    pub webhooks: Vec<Delivery>,
+}
+
+impl Book {
+    /// The leg with this sid.
+    #[must_use]
+    pub fn leg(&self, sid: &str) -> Option<&Leg> {
+        // Newest first: it is nearly always a live call that is asked for.
+        self.legs.iter().rev().find(|l| l.sid == sid)
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    book: Mutex<Book>,
+    journal: Option<Mutex<File>>,
+    changed: tokio::sync::watch::Sender<u64>,
+}
+
+/// The handle on the ledger. Clones share the book.
+#[derive(Clone, Debug)]
+pub struct Ledger(Arc<Inner>);
+
+impl Ledger {
+    /// An empty ledger, that appends every finished entry to `journal` as a JSON line where one is given.
+    pub(crate) fn open(journal: Option<&Path>) -> std::io::Result<Self> {
+        let journal = match journal {
+            Some(path) => Some(Mutex::new(File::options().create(true).append(true).open(path)?)),
+            None => None,
+        };
+        let (changed, _) = tokio::sync::watch::channel(0);
+        Ok(Self(Arc::new(Inner { book: Mutex::new(Book::default()), journal, changed })))
+    }
+
+    /// The time that entries carry.
+    pub(crate) fn now() -> Millis {
+        Clock::System.now()
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of all that is written.
+    #[must_use]
+    pub fn snapshot(&self) -> Book {
+        self.book().clone()
+    }
+
+    /// Looks into the book without copying it. `look` must be quick: the world stands still meanwhile.
+    pub fn with<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
+        look(&self.book())
+    }
+
+    /// A copy of one leg.
+    #[must_use]
+    pub fn leg(&self, sid: &str) -> Option<Leg> {
+        self.book().leg(sid).cloned()
+    }
+
+    /// Counts and broken invariants.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        checks::summary(&self.book())
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) {
+        *self.book() = Book::default();
+        self.touch();
+    }
+
+    /// Waits until `look` finds what it looks for, woken by every new entry.
+    pub async fn until<T>(&self, mut look: impl FnMut(&Book) -> Option<T>) -> T {
+        let mut changed = self.0.changed.subscribe();
+        loop {
+            changed.borrow_and_update();
+            if let Some(found) = self.with(&mut look) {
+                return found;
+            }
+            if changed.changed().await.is_err() {
+                // The sender lives in `self`, so this does not come about; waiting on is the honest answer.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    fn touch(&self) {
+        self.0.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    fn journal(&self, kind: &str, entry: &impl Serialize) {
+        let Some(file) = &self.0.journal else { return };
+        let Ok(line) = serde_json::to_string(&serde_json::json!({ "kind": kind, "entry": entry })) else {
+            return;
+        };
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full disk loses the journal and not the run.
+        let _ = writeln!(file, "{line}");
+    }
+
+    /// Notes a create request on arrival; what becomes of it is added by [`Ledger::created`] under the index
+    /// returned.
+    pub(crate) fn create(&self, create: Create) -> usize {
+        let at = {
+            let mut book = self.book();
+            book.creates.push(create);
+            book.creates.len() - 1
+        };
+        self.touch();
+        at
+    }
+
+    pub(crate) fn created(&self, index: usize, edit: impl FnOnce(&mut Create)) {
+        let create = {
+            let mut book = self.book();
+            let Some(create) = book.creates.get_mut(index) else { return };
+            edit(create);
+            create.clone()
+        };
+        self.journal("create", &create);
+        self.touch();
+    }
+
+    pub(crate) fn rest(&self, rest: Rest) {
+        self.journal("rest", &rest);
+        self.book().rest.push(rest);
+        self.touch();
+    }
+
+    pub(crate) fn delivery(&self, make: impl FnOnce(usize, usize) -> Delivery, id: &str) {
+        let delivery = {
+            let mut book = self.book();
+            let before =
+                book.webhooks.iter().filter(|d| d.id == id && (200..300).contains(&d.answered)).count();
+            let delivery = make(book.webhooks.len(), before);
+            book.webhooks.push(delivery.clone());
+            delivery
+        };
+        self.journal("webhook", &delivery);
+        self.touch();
+    }
+
+    pub(crate) fn open_leg(&self, leg: Leg) {
+        self.book().legs.push(leg);
+        self.touch();
+    }
+
+    /// Changes the entry of one leg; a leg that was cleared away meanwhile is nobody's business any more.
+    pub(crate) fn edit(&self, sid: &str, edit: impl FnOnce(&mut Leg)) {
+        let ended = {
+            let mut book = self.book();
+            let Some(leg) = book.legs.iter_mut().rev().find(|l| l.sid == sid) else { return };
+            let live = leg.ended_at.is_none();
+            edit(leg);
+            (live && leg.ended_at.is_some()).then(|| leg.clone())
+        };
+        if let Some(leg) = ended {
+            self.journal("leg", &leg);
+        }
+        self.touch();
+    }
+}

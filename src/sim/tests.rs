@@ -1,0 +1,165 @@
+//! The world's other servers over real HTTP: object store, receiver, model, control desk.
+
+use std::time::Duration;
+
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::faults::{Fault, Rule, Target};
+use super::ledger::Ledger;
+use super::{Sim, SimConfig, start};
+
+async fn world() -> (Sim, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut config = SimConfig { journal: Some(dir.path().join("ledger.jsonl")), ..SimConfig::default() };
+    config.s3.root = Some(dir.path().join("s3"));
+    (start(config).await.expect("the world starts"), dir)
+}
+
+fn s3(sim: &Sim, secret: &str) -> aws_sdk_s3::Client {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
+            aws_smithy_http_client::tls::rustls_provider::CryptoMode::Ring,
+        ))
+        .build_https();
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .http_client(http)
+        .region(Region::new("us-east-1"))
+        .endpoint_url(sim.s3_url())
+        .force_path_style(true)
+        .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
+        .credentials_provider(Credentials::new(&sim.config().s3.access_key, secret, None, None, "test"))
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+#[tokio::test]
+async fn the_store_keeps_what_it_is_given_and_fails_on_request() {
+    let (sim, _dir) = world().await;
+    let client = s3(&sim, &sim.config().s3.secret_key);
+    let put = |key: &'static str| {
+        client
+            .put_object()
+            .bucket("carillon")
+            .key(key)
+            .body(b"{}".to_vec().into())
+            .content_type("application/json")
+    };
+    put("calls/profiles/a.json").send().await.expect("it is kept");
+    let got = client
+        .get_object()
+        .bucket("carillon")
+        .key("calls/profiles/a.json")
+        .send()
+        .await
+        .expect("it is there");
+    assert_eq!(got.content_type(), Some("application/json"));
+    assert_eq!(got.body.collect().await.expect("a body").into_bytes().as_ref(), b"{}");
+    assert!(sim.s3_root().join("carillon/calls/profiles/a.json").exists());
+
+    let busy = Fault::Status { code: 503, retry_after_s: None, error_code: None };
+    sim.faults().set(vec![Rule::next(Target::S3, busy, 1)]);
+    let failed = put("b").send().await.expect_err("it is busy");
+    assert_eq!(failed.into_service_error().meta().code(), Some("SlowDown"));
+    put("b").send().await.expect("it has recovered");
+    let stranger = s3(&sim, "wrong");
+    assert!(stranger.get_object().bucket("carillon").key("b").send().await.is_err());
+}
+
+fn signature(secret: &str, id: &str, at: u64, body: &str) -> String {
+    let key = STANDARD.decode(secret.trim_start_matches("whsec_")).expect("base64");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any key");
+    mac.update(format!("{id}.{at}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+#[tokio::test]
+async fn the_receiver_verifies_counts_and_fails_on_request() {
+    let (sim, dir) = world().await;
+    let client = reqwest::Client::new();
+    let post = |id: &'static str, forged: bool| {
+        let body = json!({"event_type": "call_completed", "call_id": "call_1"}).to_string();
+        let at = Ledger::now() / 1000;
+        let secret = &sim.config().webhook_secret;
+        let sign = if forged { "v1,AAAA".to_owned() } else { signature(secret, id, at, &body) };
+        client
+            .post(format!("{}/orders", sim.hook_url()))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at)
+            .header("webhook-signature", sign)
+            .body(body)
+            .send()
+    };
+    let gone = Fault::Status { code: 429, retry_after_s: Some(7), error_code: None };
+    sim.faults().set(vec![Rule::next(Target::Receiver, gone, 1).matching("/hook/orders")]);
+    let first = post("msg_1", false).await.expect("an answer");
+    assert_eq!((first.status().as_u16(), first.headers()["retry-after"].to_str().ok()), (429, Some("7")));
+    for (id, forged, status) in [("msg_1", false, 204), ("msg_1", false, 204), ("msg_2", true, 401)] {
+        assert_eq!(post(id, forged).await.expect("an answer").status().as_u16(), status);
+    }
+    sim.faults().set(vec![Rule::next(Target::Receiver, Fault::DropBefore, 1)]);
+    assert!(post("msg_3", false).await.is_err());
+    let book = sim.ledger().snapshot();
+    let seen: Vec<_> = book.webhooks.iter().map(|d| (d.answered, d.repeat_of, d.problem.is_some())).collect();
+    assert_eq!(seen, [(429, 0, false), (204, 0, false), (204, 1, false), (401, 0, true), (0, 0, false)]);
+    assert_eq!(
+        (book.webhooks[0].hook.as_str(), book.webhooks[0].call_id.as_deref()),
+        ("orders", Some("call_1"))
+    );
+    let s = sim.ledger().summary();
+    assert_eq!((s.webhooks, s.webhooks_unique, s.webhooks_repeated, s.webhooks_unverified), (5, 1, 1, 1));
+    let journal = std::fs::read_to_string(dir.path().join("ledger.jsonl")).expect("a journal");
+    assert_eq!(journal.lines().filter(|l| l.contains(r#""kind":"webhook""#)).count(), 5);
+}
+
+#[tokio::test]
+async fn the_model_answers_and_fails_on_request() {
+    let (sim, _dir) = world().await;
+    let client = reqwest::Client::new();
+    let ask = || {
+        let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]});
+        client.post(format!("{}/chat/completions", sim.model_url())).json(&body).send()
+    };
+    assert_eq!(ask().await.expect("an answer").status().as_u16(), 200);
+    let quota =
+        Fault::Status { code: 429, retry_after_s: None, error_code: Some("insufficient_quota".into()) };
+    sim.faults().set(vec![
+        Rule::next(Target::Model, quota, 1),
+        Rule::next(Target::Model, Fault::DropBefore, 1).after(1),
+    ]);
+    let refused = ask().await.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 429);
+    let body: Value = serde_json::from_slice(&refused.bytes().await.expect("a body")).expect("JSON");
+    assert_eq!(body["error"]["code"], "insufficient_quota");
+    assert!(ask().await.is_err(), "the connection closes");
+    assert_eq!(ask().await.expect("an answer").status().as_u16(), 200);
+    sim.faults().set(vec![Rule::next(Target::Model, Fault::Hang, 1)]);
+    assert!(tokio::time::timeout(Duration::from_millis(100), ask()).await.is_err());
+}
+
+#[tokio::test]
+async fn ledger_and_faults_are_reached_from_outside() {
+    let (sim, _dir) = world().await;
+    let client = reqwest::Client::new();
+    let url = |path: &str| format!("{}{path}", sim.control_url());
+    let rules = json!([{"target": "s3", "fault": {"delay_ms": 5}, "next": 2}]);
+    let put = client.put(url("/faults")).json(&rules).send().await.expect("an answer");
+    assert_eq!(put.status().as_u16(), 200);
+    assert_eq!(sim.faults().rules(), [Rule::next(Target::S3, Fault::DelayMs(5), 2)]);
+    let wrong = client.put(url("/faults")).json(&json!([{"target": "mars", "fault": "hang"}])).send().await;
+    assert_eq!(wrong.expect("an answer").status().as_u16(), 422);
+    for path in ["/ledger", "/ledger/summary", "/ledger/calls", "/ledger/webhooks"] {
+        assert_eq!(client.get(url(path)).send().await.expect("an answer").status().as_u16(), 200, "{path}");
+    }
+    let none = client.get(url("/ledger/timeline/CA0")).send().await.expect("an answer");
+    assert_eq!(none.status().as_u16(), 404);
+    assert_eq!(client.delete(url("/ledger")).send().await.expect("an answer").status().as_u16(), 204);
+    let base = sim.twilio_url();
+    sim.stop().await;
+    assert!(client.get(base).send().await.is_err(), "nobody listens any more");
+}

@@ -1,0 +1,473 @@
+//! The carrier over real HTTP, with a tiny application in Carillon's place.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::signature::sign;
+use super::wire::{Form, get};
+use crate::sim::faults::{Fault, Rule, Target};
+use crate::sim::ledger::{Leg, Who};
+use crate::sim::people::Kind;
+use crate::sim::serve::{Life, serve, slam};
+use crate::sim::{Sim, SimConfig, start};
+
+const TOKEN: &str = "secret-of-the-test";
+
+/// One request that the application got.
+#[derive(Clone, Debug)]
+struct Got {
+    path: String,
+    form: Form,
+    signed: bool,
+    token: String,
+}
+
+type Script = Arc<dyn Fn(&Got, usize) -> Response + Send + Sync>;
+
+/// An application that answers each path by a script and keeps what it was asked.
+#[derive(Clone)]
+struct App {
+    got: Arc<Mutex<Vec<Got>>>,
+    script: Script,
+    public: String,
+}
+
+struct World {
+    sim: Sim,
+    app: App,
+    _life: Life,
+    client: reqwest::Client,
+}
+
+async fn take(State(app): State<App>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
+    let form: Form = url::form_urlencoded::parse(&body).into_owned().collect();
+    let full = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
+    let header = |n: &str| parts.headers.get(n).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let signed = header("x-twilio-signature") == sign(TOKEN, &format!("{}{full}", app.public), &form);
+    let got = Got { path: full.clone(), form, signed, token: header("i-twilio-idempotency-token") };
+    let nth = {
+        let mut all = app.got.lock().expect("not poisoned");
+        all.push(got.clone());
+        all.iter().filter(|g| g.path == full).count() - 1
+    };
+    (app.script)(&got, nth)
+}
+
+fn twiml(inner: &str) -> Response {
+    ([("content-type", "text/xml")], format!("<Response>{inner}</Response>")).into_response()
+}
+
+/// A world at 200 times life, whose carrier reaches the application under a public name.
+async fn world(
+    tune: impl FnOnce(&mut SimConfig),
+    script: impl Fn(&Got, usize) -> Response + Send + Sync + 'static,
+) -> World {
+    let life = Life::default();
+    let public = "https://carillon.example".to_owned();
+    let app = App { got: Arc::default(), script: Arc::new(script), public: public.clone() };
+    let at = serve(&life, 0, Router::new().fallback(take).with_state(app.clone())).await.expect("a port");
+    let mut config = SimConfig {
+        seed: 7,
+        speed: 200.0,
+        auth_token: TOKEN.into(),
+        max_cps: 1000.0,
+        rewrite: vec![(public, vec![format!("http://{at}")])],
+        ..SimConfig::default()
+    };
+    tune(&mut config);
+    let sim = start(config).await.expect("the world starts");
+    World { sim, app, _life: life, client: reqwest::Client::new() }
+}
+
+impl World {
+    fn account(&self) -> String {
+        format!("{}/2010-04-01/Accounts/{}", self.sim.twilio_url(), self.sim.config().account_sid)
+    }
+
+    async fn rest(&self, method: &str, path: &str, form: &[(&str, &str)]) -> reqwest::Result<(u16, Value)> {
+        let url = format!("{}{path}", self.account());
+        let request = match method {
+            "GET" => self.client.get(url),
+            "DELETE" => self.client.delete(url),
+            _ => self.client.post(url).form(form),
+        };
+        let answer = request.basic_auth(&self.sim.config().account_sid, Some(TOKEN)).send().await?;
+        let status = answer.status().as_u16();
+        Ok((status, serde_json::from_slice(&answer.bytes().await?).unwrap_or_default()))
+    }
+
+    fn number(&self, kind: Kind) -> String {
+        self.sim.world().number(kind, 3)
+    }
+
+    async fn create(&self, to: &str, more: &[(&str, &str)]) -> reqwest::Result<(u16, Value)> {
+        let url = "https://carillon.example/api/calls/webhook/call_07x?attempt=1";
+        let status = "https://carillon.example/status";
+        let mut form = vec![("To", to), ("From", "+12125550199"), ("Url", url), ("StatusCallback", status)];
+        for event in ["initiated", "ringing", "answered", "completed"] {
+            form.push(("StatusCallbackEvent", event));
+        }
+        form.retain(|(n, _)| !more.iter().any(|(m, _)| m == n));
+        form.extend_from_slice(more);
+        self.rest("POST", "/Calls.json", &form).await
+    }
+
+    /// The leg once it is over and `callbacks` status callbacks were sent.
+    async fn over(&self, sid: &str, callbacks: usize) -> Leg {
+        let found = self.sim.ledger().until(|book| {
+            book.leg(sid).filter(|l| l.ended_at.is_some() && l.callbacks.len() >= callbacks).cloned()
+        });
+        tokio::time::timeout(Duration::from_secs(20), found).await.expect("the call ends")
+    }
+
+    async fn call(&self, kind: Kind, more: &[(&str, &str)], callbacks: usize) -> Leg {
+        let (status, json) = self.create(&self.number(kind), more).await.expect("an answer");
+        assert_eq!(status, 201, "{json}");
+        self.over(json["sid"].as_str().expect("a sid"), callbacks).await
+    }
+
+    fn got(&self, path: &str) -> Vec<Got> {
+        let all = self.app.got.lock().expect("not poisoned");
+        all.iter().filter(|g| g.path.starts_with(path)).cloned().collect()
+    }
+}
+
+fn statuses(got: &[Got]) -> Vec<String> {
+    got.iter().map(|g| get(&g.form, "CallStatus").unwrap_or_default().to_owned()).collect()
+}
+
+const TURN: &str = "<Gather input=\"speech dtmf\" action=\"/turn?n=1#rc=2&amp;rp=all\" speechTimeout=\"auto\">\
+    <Say>Hello, this is an assistant. May I ask you something?</Say></Gather><Redirect>/silent</Redirect>";
+
+fn interview(got: &Got, _: usize) -> Response {
+    if got.path.starts_with("/api/") {
+        twiml(TURN)
+    } else if got.path.starts_with("/status") {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        twiml("<Say>Thank you. Goodbye.</Say><Hangup/>")
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_rung_answered_spoken_with_and_ended() {
+    let w = world(|_| {}, interview).await;
+    let leg = w.call(Kind::Cooperative, &[], 4).await;
+    assert_eq!((leg.status.as_str(), leg.ended_by.as_deref()), ("completed", Some("agent")), "{leg:?}");
+    assert_eq!((leg.call_id.as_deref(), leg.attempt.as_deref()), (Some("call_07x"), Some("1")));
+    let status = w.got("/status");
+    assert_eq!(statuses(&status), ["initiated", "ringing", "in-progress", "completed"]);
+    let numbers: Vec<_> = status.iter().map(|g| get(&g.form, "SequenceNumber").unwrap_or_default()).collect();
+    assert_eq!(numbers, ["0", "1", "2", "3"]);
+    assert!(get(&status[3].form, "CallDuration").is_some_and(|d| d.parse::<u64>().is_ok_and(|d| d > 3)));
+    let all = w.got("/");
+    assert!(all.iter().all(|g| g.signed && !g.token.is_empty()), "{all:?}");
+    let turn = &w.got("/turn")[0];
+    assert!(get(&turn.form, "SpeechResult").is_some() && get(&turn.form, "Confidence").is_some());
+    let timeline = w.sim.ledger().timeline(&leg.sid).expect("a timeline");
+    assert!(timeline.contains("agent") && timeline.contains("callee"), "{timeline}");
+    let summary = w.sim.ledger().summary();
+    assert!(summary.broken.is_empty() && summary.legs == 1 && summary.live == 0, "{summary:?}");
+    assert!(summary.longest_dead_air.seconds < 5.0, "{timeline}");
+    w.sim.stop().await;
+}
+
+#[tokio::test]
+async fn phones_that_nobody_answers() {
+    let w = world(|_| {}, interview).await;
+    for (kind, status) in [(Kind::Busy, "busy"), (Kind::NoAnswer, "no-answer"), (Kind::Invalid, "failed")] {
+        let leg = w.call(kind, &[("Timeout", "20"), ("StatusCallbackEvent", "completed")], 1).await;
+        assert_eq!(leg.status, status);
+        assert!(leg.answered_at.is_none() && leg.callbacks.len() == 1);
+    }
+    let (_, json) = w.rest("GET", "/Calls.json?Status=busy", &[]).await.expect("an answer");
+    assert_eq!(json["calls"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
+async fn a_machine_is_detected_while_it_greets() {
+    let w = world(|_| {}, interview).await;
+    let amd = [
+        ("MachineDetection", "DetectMessageEnd"),
+        ("AsyncAmd", "true"),
+        ("AsyncAmdStatusCallback", "https://carillon.example/status/amd"),
+    ];
+    let leg = w.call(Kind::Voicemail, &amd, 4).await;
+    // The greeting barges into our prompt and is heard as speech.
+    assert!(leg.heard.iter().any(|h| h.who == Who::Callee), "{:?}", leg.heard);
+    let waits = async {
+        while w.got("/status/amd").is_empty()
+            && !w.sim.ledger().leg(&leg.sid).is_none_or(|l| l.answered_by.is_none())
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waits).await.expect("the verdict comes");
+    if let Some(verdict) = w.got("/status/amd").first() {
+        assert!(get(&verdict.form, "AnsweredBy").is_some_and(|a| a.starts_with("machine")), "{verdict:?}");
+        assert!(get(&verdict.form, "MachineDetectionDuration").is_some());
+    }
+}
+
+#[tokio::test]
+async fn mistakes_and_credentials() {
+    let w = world(|_| {}, interview).await;
+    let (status, json) = w.create("12345", &[]).await.expect("an answer");
+    assert_eq!((status, json["code"].as_u64(), json["status"].as_u64()), (400, Some(21211), Some(400)));
+    let wrong =
+        w.client.post(format!("{}/Calls.json", w.account())).basic_auth("AC1", Some("no")).send().await;
+    assert_eq!(wrong.map(|r| r.status().as_u16()).ok(), Some(401));
+    let (status, json) = w.rest("GET", "/Calls/CA0.json", &[]).await.expect("an answer");
+    assert_eq!((status, json["code"].as_u64()), (404, Some(20404)));
+    let leg = w.call(Kind::Busy, &[], 1).await;
+    let path = format!("/Calls/{}.json", leg.sid);
+    let (status, json) = w.rest("POST", &path, &[("Status", "completed")]).await.expect("an answer");
+    assert_eq!((status, json["code"].as_u64()), (404, Some(20404)));
+}
+
+#[tokio::test]
+async fn calls_per_second_queue_and_concurrency_refuses() {
+    let tune = |c: &mut SimConfig| {
+        c.max_cps = 20.0;
+        c.max_concurrent = 3;
+    };
+    let w = world(tune, interview).await;
+    let mut queued = Vec::new();
+    for i in 0..3 {
+        let (_, json) = w.create(&w.sim.world().number(Kind::NoAnswer, i), &[]).await.expect("an answer");
+        queued.push(json["queue_time"].as_str().and_then(|q| q.parse::<u64>().ok()).expect("milliseconds"));
+        assert_eq!(json["status"], "queued");
+        assert!(json["price"].is_null() && json["direction"] == "outbound-api");
+    }
+    assert!(queued[0] < queued[1] && queued[1] < queued[2], "{queued:?}");
+    let (status, json) = w.create(&w.number(Kind::Cooperative), &[]).await.expect("an answer");
+    assert_eq!((status, json["code"].as_u64()), (429, Some(10004)));
+}
+
+#[tokio::test]
+async fn without_overrides_a_failing_application_is_heard_as_an_error() {
+    let failing = |got: &Got, _: usize| {
+        if got.path.starts_with("/api/") {
+            StatusCode::BAD_GATEWAY.into_response()
+        } else {
+            interview(got, 0)
+        }
+    };
+    let w = world(|_| {}, failing).await;
+    let leg = w.call(Kind::Cooperative, &[], 4).await;
+    assert_eq!((leg.fetches.len(), leg.ended_by.as_deref()), (1, Some("carrier")));
+    assert_eq!(w.sim.ledger().summary().carrier_errors_heard, 1);
+}
+
+#[tokio::test]
+async fn overrides_and_the_fallback_save_the_call() {
+    // The first two tries of a URL end in a reset; the third would have worked for #rc=2, and a fallback is asked where
+    // that is not allowed.
+    let resetting = |got: &Got, nth: usize| {
+        if got.path.starts_with("/api/") && nth < 2 { slam() } else { interview(got, nth) }
+    };
+    let w = world(|_| {}, resetting).await;
+    let url = "https://carillon.example/api/calls/webhook/call_07x?attempt=1#rc=2&rp=all";
+    let leg = w.call(Kind::Cooperative, &[("Url", url)], 4).await;
+    assert_eq!(leg.ended_by.as_deref(), Some("agent"));
+    let tries: Vec<_> = leg.fetches.iter().take(3).map(|f| (f.attempt, f.status, f.token.clone())).collect();
+    assert_eq!(tries.iter().map(|t| (t.0, t.1)).collect::<Vec<_>>(), [(0, None), (1, None), (2, Some(200))]);
+    assert!(tries[0].2 == tries[1].2 && tries[1].2 == tries[2].2, "one token for all tries");
+
+    let leg = w
+        .call(
+            Kind::Cooperative,
+            &[
+                ("Url", "https://carillon.example/api/other"),
+                ("FallbackUrl", "https://carillon.example/fallback"),
+            ],
+            4,
+        )
+        .await;
+    assert_eq!(leg.ended_by.as_deref(), Some("agent"));
+    let fallback = &w.got("/fallback")[0];
+    assert_eq!(get(&fallback.form, "ErrorUrl"), Some("https://carillon.example/api/other"));
+    assert!(get(&fallback.form, "ErrorCode").is_some());
+}
+
+#[tokio::test]
+async fn wrong_twiml_is_an_application_error() {
+    let w = world(
+        |_| {},
+        |got, _| {
+            if got.path.starts_with("/api/") { twiml("<Shout>hi</Shout>") } else { interview(got, 0) }
+        },
+    )
+    .await;
+    let leg = w.call(Kind::Cooperative, &[], 4).await;
+    assert!(leg.heard.iter().any(|h| h.who == Who::CarrierError));
+    assert!(leg.twiml_errors[0].starts_with("12200"), "{:?}", leg.twiml_errors);
+}
+
+#[tokio::test]
+async fn callbacks_twice_reversed_and_never() {
+    let w = world(|_| {}, interview).await;
+    w.sim.faults().set(vec![Rule::always(Target::Callbacks, Fault::Reverse)]);
+    w.call(Kind::Cooperative, &[], 4).await;
+    assert_eq!(statuses(&w.got("/status")), ["completed", "in-progress", "ringing", "initiated"]);
+
+    w.sim.faults().set(vec![
+        Rule::next(Target::Callbacks, Fault::Duplicate, 1).matching("initiated"),
+        Rule::always(Target::Callbacks, Fault::Missing).matching("answered"),
+        Rule::next(Target::Callbacks, Fault::Reorder, 1).matching("ringing"),
+    ]);
+    let leg = w.call(Kind::Cooperative, &[], 5).await;
+    let second: Vec<_> = w.got("/status").split_off(4);
+    assert_eq!(statuses(&second), ["initiated", "initiated", "completed", "ringing"]);
+    assert_eq!(second[0].token, second[1].token);
+    assert!(leg.callbacks.iter().any(|c| c.fault.as_deref() == Some("missing")));
+}
+
+#[tokio::test]
+async fn creates_refused_dropped_and_lost() {
+    let w = world(|_| {}, interview).await;
+    let to = w.number(Kind::Cooperative);
+    let refused = Fault::Status { code: 429, retry_after_s: Some(2), error_code: None };
+    w.sim.faults().set(vec![Rule::next(Target::TwilioCreate, refused, 1)]);
+    let (status, json) = w.create(&to, &[]).await.expect("an answer");
+    assert_eq!((status, json["code"].as_u64()), (429, Some(20429)));
+
+    w.sim.faults().set(vec![Rule::next(Target::TwilioCreate, Fault::DropBefore, 1)]);
+    assert!(w.create(&to, &[]).await.is_err());
+    assert_eq!(w.sim.ledger().snapshot().legs.len(), 0, "nothing was placed");
+
+    w.sim.faults().set(vec![Rule::next(Target::TwilioCreate, Fault::AcceptThenDrop, 1)]);
+    assert!(w.create(&to, &[]).await.is_err());
+    let book = w.sim.ledger().snapshot();
+    assert_eq!((book.legs.len(), book.creates.len()), (1, 3));
+    assert!(book.creates[2].answer_lost && book.creates[2].sid.as_deref() == Some(&book.legs[0].sid));
+    let (_, json) =
+        w.rest("GET", &format!("/Calls.json?To=%2B{}&PageSize=5", &to[1..]), &[]).await.expect("a list");
+    assert_eq!(json["calls"][0]["sid"].as_str(), Some(book.legs[0].sid.as_str()));
+}
+
+#[tokio::test]
+async fn a_live_call_is_redirected_and_hung_up() {
+    let script = |got: &Got, _: usize| match got.path.as_str() {
+        "/moved" => twiml("<Say>One moment please.</Say><Pause length=\"100\"/>"),
+        p if p.starts_with("/api/") => twiml("<Say>Hello.</Say><Pause length=\"170\"/>"),
+        _ => StatusCode::NO_CONTENT.into_response(),
+    };
+    let w = world(|c| c.speed = 20.0, script).await;
+    let (_, json) = w.create(&w.number(Kind::Cooperative), &[]).await.expect("an answer");
+    let sid = json["sid"].as_str().expect("a sid").to_owned();
+    let path = format!("/Calls/{sid}.json");
+    let early = w.rest("POST", &path, &[("Url", "https://carillon.example/moved")]).await.expect("an answer");
+    assert_eq!((early.0, early.1["code"].as_u64()), (400, Some(21220)));
+    let said = |text: &'static str| {
+        let sid = sid.clone();
+        w.sim.ledger().until(move |b| b.leg(&sid)?.heard.iter().any(|h| h.text == text).then_some(()))
+    };
+    said("pause").await;
+    let (status, _) =
+        w.rest("POST", &path, &[("Url", "https://carillon.example/moved")]).await.expect("an answer");
+    assert_eq!(status, 200);
+    said("One moment please.").await;
+    let (status, _) = w.rest("POST", &path, &[("Status", "completed")]).await.expect("an answer");
+    assert_eq!(status, 200);
+    let leg = w.over(&sid, 4).await;
+    assert_eq!((leg.status.as_str(), leg.ended_by.as_deref()), ("completed", Some("api")));
+    assert!(leg.heard.iter().any(|h| h.text == "pause" && h.cut && h.dur < 170.0), "{:?}", leg.heard);
+}
+
+#[tokio::test]
+async fn a_ringing_call_is_canceled() {
+    let w = world(|c| c.speed = 10.0, interview).await;
+    let (_, json) = w.create(&w.number(Kind::NoAnswer), &[]).await.expect("an answer");
+    let sid = json["sid"].as_str().expect("a sid").to_owned();
+    w.sim.ledger().until(|b| b.leg(&sid)?.rang_at).await;
+    let path = format!("/Calls/{sid}.json");
+    assert_eq!(w.rest("POST", &path, &[("Status", "canceled")]).await.expect("an answer").0, 200);
+    let leg = w.over(&sid, 3).await;
+    assert_eq!(leg.status, "canceled");
+    assert_eq!(statuses(&w.got("/status")).last().map(String::as_str), Some("canceled"));
+}
+
+#[tokio::test]
+async fn a_transfer_rings_talks_and_comes_back() {
+    let numbers: Arc<Mutex<HashMap<&str, String>>> = Arc::default();
+    let known = Arc::clone(&numbers);
+    let w = world(
+        |_| {},
+        move |got, _| match got.path.as_str() {
+            p if p.starts_with("/api/") => {
+                let to = known.lock().expect("not poisoned")["to"].clone();
+                twiml(&format!(
+                    "<Dial action=\"/after\"><Number statusCallback=\"/leg\" \
+                 statusCallbackEvent=\"answered completed\">{to}</Number></Dial>"
+                ))
+            }
+            _ => interview(got, 0),
+        },
+    )
+    .await;
+    let to = w.sim.world().number(Kind::Cooperative, 9);
+    numbers.lock().expect("not poisoned").insert("to", to);
+    let leg = w.call(Kind::Terse, &[], 4).await;
+    assert_eq!(leg.transfers[0].status, "completed", "{leg:?}");
+    let after = &w.got("/after")[0];
+    assert_eq!(get(&after.form, "DialCallStatus"), Some("completed"));
+    assert_eq!(w.sim.ledger().summary().legs, 1, "the transfer is no leg to a callee");
+    let child = w.over(&leg.transfers[0].sid, 2).await;
+    assert_eq!(child.parent.as_deref(), Some(leg.sid.as_str()));
+    assert_eq!(statuses(&w.got("/leg")), ["in-progress", "completed"]);
+}
+
+#[tokio::test]
+async fn a_recording_is_made_fetched_and_deleted() {
+    let w = world(
+        |c| c.speed = 20.0,
+        |got, _| match got.path.as_str() {
+            p if p.starts_with("/api/") => twiml("<Say>Hello.</Say><Pause length=\"170\"/>"),
+            _ => StatusCode::NO_CONTENT.into_response(),
+        },
+    )
+    .await;
+    let (_, json) = w.create(&w.number(Kind::Cooperative), &[]).await.expect("an answer");
+    let sid = json["sid"].as_str().expect("a sid").to_owned();
+    w.sim.ledger().until(|b| b.leg(&sid)?.heard.iter().any(|h| h.text == "pause").then_some(())).await;
+    let form =
+        [("RecordingStatusCallback", "https://carillon.example/recording"), ("RecordingChannels", "dual")];
+    let (status, json) =
+        w.rest("POST", &format!("/Calls/{sid}/Recordings.json"), &form).await.expect("an answer");
+    assert_eq!((status, json["status"].as_str()), (201, Some("in-progress")));
+    let re = json["sid"].as_str().expect("a sid").to_owned();
+    let media = format!("/Recordings/{re}.wav");
+    assert_eq!(w.rest("GET", &media, &[]).await.expect("an answer").0, 404, "not while it is made");
+    let path = format!("/Calls/{sid}/Recordings/Twilio.CURRENT.json");
+    assert_eq!(w.rest("POST", &path, &[("Status", "stopped")]).await.expect("an answer").0, 200);
+    let sent = |b: &crate::sim::ledger::Book| {
+        b.leg(&sid)?.callbacks.iter().any(|c| c.event == "recording").then_some(())
+    };
+    w.sim.ledger().until(sent).await;
+    assert_eq!(get(&w.got("/recording")[0].form, "RecordingStatus"), Some("completed"));
+    let fetched = async {
+        loop {
+            let request = w.client.get(format!("{}{media}", w.account()));
+            let request = request.basic_auth(&w.sim.config().account_sid, Some(TOKEN));
+            let answer = request.send().await.expect("an answer");
+            if answer.status() == 200 {
+                return answer.bytes().await.expect("a body");
+            }
+        }
+    };
+    let wav = tokio::time::timeout(Duration::from_secs(10), fetched).await.expect("the media comes");
+    assert!(wav.starts_with(b"RIFF") && wav[8..12] == *b"WAVE" && wav.len() > 16_000);
+    let path = format!("/Recordings/{re}.json");
+    assert_eq!(w.rest("DELETE", &path, &[]).await.expect("an answer").0, 204);
+    assert_eq!(w.rest("GET", &media, &[]).await.expect("an answer").0, 404);
+}
