@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{cues, listen};
 use super::state::Scene;
 use super::wire::Request;
+use super::{cues, listen};
 
 type Call = (String, Map<String, Value>);
 

@@ -40,12 +40,30 @@ impl Notes {
         for job in &self.jobs {
             let c = text(job, "company");
             let open = [
-                ("title", self.put("What was your job title at {}?", "What did you do at {}?", "And your job title at {}, what was it?")),
+                (
+                    "title",
+                    self.put(
+                        "What was your job title at {}?",
+                        "What did you do at {}?",
+                        "And your job title at {}, what was it?",
+                    ),
+                ),
                 (
                     "start",
-                    self.put("When did you start at {}?", "In which year and month did you begin at {}?", "When did you start at {}? The month and the year, if you know them."),
+                    self.put(
+                        "When did you start at {}?",
+                        "In which year and month did you begin at {}?",
+                        "When did you start at {}? The month and the year, if you know them.",
+                    ),
                 ),
-                ("end", self.put("And when did you leave {}?", "Until when did you work at {}?", "Are you still at {}, or when did you leave?")),
+                (
+                    "end",
+                    self.put(
+                        "And when did you leave {}?",
+                        "Until when did you work at {}?",
+                        "Are you still at {}, or when did you leave?",
+                    ),
+                ),
             ];
             for (field, question) in open {
                 let current = job.get("current") == Some(&Value::Bool(true));
@@ -122,11 +140,18 @@ impl Notes {
             ("goodbye", "That's all right. Thank you, goodbye!".to_owned())
         } else if self.name.is_none() && self.asked.iter().filter(|a| a.contains("name")).count() < 4 {
             let both = "Could you tell me your name and what you do for work at the moment?";
-            ("situation", self.put("May I have your full name, please?", both, "What name may I put down for you?"))
+            (
+                "situation",
+                self.put("May I have your full name, please?", both, "What name may I put down for you?"),
+            )
         } else if self.jobs.is_empty() && !self.complete {
             (
                 "situation",
-                self.put("What do you do for work at the moment?", "Are you working these days, and where?", "Are you working at the moment, and if so, where and as what?"),
+                self.put(
+                    "What do you do for work at the moment?",
+                    "Are you working these days, and where?",
+                    "Are you working at the moment, and if so, where and as what?",
+                ),
             )
         } else if let Some(ask) = self.missing() {
             ("history", ask)
@@ -309,7 +334,12 @@ fn share(kind: Kind, n: u32) -> (f64, String) {
         let score = judge::compare(&notes.profile(), &person.truth);
         total.fields += score.fields;
         total.right += score.right;
-        for m in &score.misses { println!("MISS {} {m}", person.kind.as_str()); }
+        for m in &score.misses {
+            println!("MISS {} {m}", person.kind.as_str());
+            if m.contains("skill") {
+                println!("{}", log.join("\n"));
+            }
+        }
         if score.share() < worst.0 {
             worst = (score.share(), format!("{}\n{:#?}\n{:?}", log.join("\n"), score.misses, person.truth));
         }
