@@ -99,8 +99,9 @@ fn observe(draft: &mut Value, observed: &Observed<'_>) -> Observation {
     // "I'm not working", "no schooling": the question is answered, though no tool has a fact to record.
     let closed =
         matches!(plan.topic.as_str(), "current_job" | "skills" | "education") && Answer::of(text).denies();
+    let weight = plan.weight(observed.question);
     let count = notes.asked.entry(plan.topic).or_default();
-    *count = if closed { u8::MAX } else { count.saturating_add(1) };
+    *count = if closed { u8::MAX } else { count.saturating_add(weight) };
     let end = notes.score.is_hopeless().then(|| {
         let disposition = if notes.has_facts() { Disposition::Completed } else { Disposition::Rejected };
         let line = "I understand, and I will leave it at that. Thank you for your time. Goodbye.".to_owned();

@@ -36,7 +36,7 @@ pub(crate) struct Notes {
     pub(crate) history_complete: bool,
     /// Companies that were taken back; extraction does not bring them up again.
     pub(crate) removed: Vec<String>,
-    /// How often each topic was put to the callee and heard an answer.
+    /// How often each topic was put to the callee and heard an answer, weighted by [`super::stage::Plan::weight`].
     pub(crate) asked: BTreeMap<String, u8>,
     /// How the read-back went.
     pub(crate) read_back: ReadBack,

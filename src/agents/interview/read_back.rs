@@ -29,7 +29,7 @@ pub(crate) fn text(notes: &Notes) -> String {
 }
 
 fn job(job: &Job) -> String {
-    let what = job.title.as_ref().map(|title| format!("as {title} ")).unwrap_or_default();
+    let what = job.title.as_ref().map(|title| format!("as {} ", with_article(title))).unwrap_or_default();
     let company = &job.company;
     match (job.current == Some(true), job.start, job.end) {
         (true, Some(start), _) => format!("You have worked {what}at {company} since {}", start.spoken()),
@@ -41,6 +41,17 @@ fn job(job: &Job) -> String {
         (false, None, Some(end)) => format!("You worked {what}at {company} until {}", end.spoken()),
         (false, None, None) => format!("You worked {what}at {company}"),
     }
+}
+
+/// "a welder", "an electrician"; what has its article, or is no single thing, stays as it is.
+fn with_article(what: &str) -> String {
+    let lower = what.to_lowercase();
+    let has_one = ["a ", "an ", "the ", "my ", "some "].iter().any(|article| lower.starts_with(article));
+    if has_one || lower.ends_with("school") || lower.ends_with("training") {
+        return what.to_owned();
+    }
+    let article = if lower.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {what}")
 }
 
 fn listed(items: &[&str]) -> String {

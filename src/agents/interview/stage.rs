@@ -8,6 +8,7 @@ use super::gaps::Gap;
 use super::notes::{Job, Notes};
 use super::read_back;
 use super::score::Level;
+use super::words::{company_words, words};
 
 /// The stages of the interview.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,30 @@ impl Plan {
     }
 }
 
+/// What one hearing counts where the question was put as planned…
+const ASKED: u8 = 2;
+/// …and where the model asked something else in its place, so that a topic is neither skipped for it nor kept for ever.
+const DRIFTED: u8 = 1;
+
+impl Plan {
+    /// What hearing an answer to `question` counts against this plan's topic.
+    pub(crate) fn weight(&self, question: &str) -> u8 {
+        const SMALL: &[&str] = &[
+            "a", "an", "and", "are", "as", "at", "be", "did", "do", "for", "have", "i", "if", "in", "is",
+            "it", "may", "me", "my", "of", "on", "or", "please", "so", "that", "the", "then", "there", "to",
+            "was", "we", "were", "what", "when", "where", "will", "with", "you", "your",
+        ];
+        let planned = format!("{} {}", self.ask, self.read_back.as_deref().unwrap_or_default());
+        let asked = words(question);
+        let mut telling = words(&planned);
+        telling.retain(|word| !SMALL.contains(&word.as_str()));
+        telling.sort_unstable();
+        telling.dedup();
+        let shared = telling.iter().filter(|word| asked.contains(word)).count();
+        if shared >= telling.len().min(2) { ASKED } else { DRIFTED }
+    }
+}
+
 /// How important a topic is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -124,7 +149,8 @@ pub(crate) fn plan(notes: &Notes, consent: Option<bool>, today: Date) -> Plan {
         let ask = "Is it all right with you if we go on, with the call being recorded?";
         return Plan::new(Stage::Consent, style, "consent", ask);
     }
-    if notes.finished {
+    // What was confirmed is the end of the course, also where a milder score would now allow for more questions.
+    if notes.finished || notes.read_back.confirmed {
         return goodbye(notes, style);
     }
     let situation = || step.situation();
@@ -155,13 +181,16 @@ struct Step<'a> {
 impl Step<'_> {
     /// Is there still reason to ask this? Each topic has a number of tries, fewer the harder the talk is.
     fn open(&self, topic: &str, need: Need) -> bool {
+        if need == Need::Extra && self.notes.asked.keys().any(|topic| topic.starts_with("read_back")) {
+            return false;
+        }
         let tries = match (self.style, need) {
             (Style::Normal | Style::Soft, Need::Essential) => 3,
             (Style::Normal | Style::Soft, Need::Useful) => 2,
             (Style::Normal, Need::Extra) | (Style::Minimal, Need::Essential) => 1,
             (Style::Soft, Need::Extra) | (Style::Minimal, _) => 0,
         };
-        self.notes.asked.get(topic).copied().unwrap_or(0) < tries
+        self.notes.asked.get(topic).copied().unwrap_or(0) < tries * ASKED
     }
 
     fn ask(&self, stage: Stage, topic: &str, need: Need, ask: &str) -> Option<Plan> {
@@ -292,7 +321,7 @@ impl Step<'_> {
 
     fn read_back(&self) -> Option<Plan> {
         let state = &self.notes.read_back;
-        if state.confirmed || state.rejected > 2 || !self.notes.has_facts() {
+        if state.rejected > 2 || !self.notes.has_facts() {
             return None;
         }
         if state.correcting {
@@ -311,5 +340,5 @@ pub(crate) fn read_back_topic(notes: &Notes) -> String {
 }
 
 fn key(job: &Job) -> String {
-    super::words::company_words(&job.company).join("_")
+    company_words(&job.company).join("_")
 }

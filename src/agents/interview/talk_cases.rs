@@ -144,7 +144,7 @@ fn a_whole_interview() {
     assert_eq!(next["stage"], "read_back");
     let text = next["read_back"].as_str().unwrap_or_default().to_owned();
     assert!(
-        text.contains("welder at Acme since 2004") && text.contains("from 1975 to December 1976"),
+        text.contains("as a welder at Acme since 2004") && text.contains("from 1975 to December 1976"),
         "{text}"
     );
     assert_eq!(call.tool("confirm_read_back", json!({"correct": true}))["ok"], false, "it was not heard yet");
@@ -367,4 +367,21 @@ fn no_work_and_no_schooling_are_answers() {
     call.hear("None really");
     call.hear("No, nothing special");
     assert_eq!(call.state()["stage"], "read_back");
+}
+
+#[test]
+fn a_topic_is_not_used_up_by_another_question() {
+    let mut call = Call::consented();
+    let observe = |call: &mut Call, turn, question| {
+        let heard = Heard::Speech { text: "Well, let me see".to_owned(), confidence: None };
+        let observed = Observed { turn, heard: &heard, question, consent: Some(true), now: NOW };
+        (call.agent.observe)(&mut call.context.draft, &observed);
+    };
+    for turn in 10..15 {
+        observe(&mut call, turn, "How is the weather over there?");
+    }
+    assert_eq!(call.state()["stage"], "situation");
+    assert!(call.state()["ask"].as_str().is_some_and(|ask| ask.contains("name")));
+    observe(&mut call, 16, "May I have your full name, please?");
+    assert!(call.state()["ask"].as_str().is_some_and(|ask| ask.contains("working")));
 }
