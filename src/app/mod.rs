@@ -1,1 +1,4 @@
 //! Composition only: configuration, roles, lifecycle and wiring.
+
+pub mod cli;
+pub mod config;

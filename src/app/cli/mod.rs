@@ -1,0 +1,3 @@
+//! The operator's commands, as far as they are more than starting a role.
+
+pub mod check;
