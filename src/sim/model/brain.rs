@@ -5,7 +5,6 @@ use serde_json::{Map, Value, json};
 use super::dates;
 use super::jobs::Patch;
 use super::listen::{self, Context, Fact};
-use super::question::Topic;
 use super::state::Scene;
 use super::wire::{Answer, Request};
 use super::{extract, generic, speak};
@@ -169,9 +168,4 @@ fn record(ctx: &Context, patch: &Patch, correcting: bool) -> Vec<Call> {
     }
     out.push(call("record_job", args));
     out
-}
-
-/// Whether a question for a date or a title is open, so that a bare re-ask may name it.
-pub(crate) fn detail(ctx: &Context) -> bool {
-    ctx.question.topics.iter().any(|t| matches!(t, Topic::Start | Topic::End | Topic::Dates | Topic::Title))
 }

@@ -12,6 +12,8 @@ mod jobs;
 mod listen;
 mod names;
 
+#[cfg(test)]
+mod http_cases;
 pub mod question;
 #[cfg(test)]
 mod rehearsal;

@@ -176,7 +176,9 @@ fn topics(q: &str, dates: usize, around: usize) -> Vec<Topic> {
     let previous = has("before|prior to|previous|previously|earlier|other jobs|other job|any jobs|\
             work experience|came first|preceded|last job|most recent job|further back");
     if previous
-        && !(when && has("when did|when were|what year did|how long") && !has("before that|before then"))
+        && !(when
+            && has("when did|when were|what year did|how long")
+            && !has("before that|before then|last job|most recent job"))
     {
         out.push(Previous);
         return out;
@@ -290,6 +292,22 @@ mod tests {
             ("Is there anything else you would like to add?", &[More]),
             ("When would be a good time to call you back?", &[CallbackTime]),
             ("Hello? Are you still there?", &[Presence]),
+            ("What was your last job, and from when until when did you work there?", &[Previous]),
+            ("What was your last job, where was it and what were you there?", &[Previous]),
+            ("Are you working at the moment, and if so, where and as what?", &[Current]),
+            ("When did you start at Delta Freight, and are you still there?", &[Dates]),
+            ("Are you still at Delta Freight, or when did you leave?", &[End]),
+            (
+                "What were you doing between 2016 and May 2018? Was it work, family, school or something else?",
+                &[Gap],
+            ),
+            ("Do you have any schooling or training that should be on your profile?", &[Education]),
+            (
+                "Did you have another job before that, before Delta Freight? Just the company will do.",
+                &[Previous],
+            ),
+            ("What name may I put down for you?", &[Name]),
+            ("Is it all right with you if we go on, with the call being recorded?", &[Consent]),
         ];
         for (said, topics) in cases {
             assert_eq!(read(said).topics, *topics, "{said}");

@@ -334,9 +334,6 @@ fn share(kind: Kind, n: u32) -> (f64, String) {
         let score = judge::compare(&notes.profile(), &person.truth);
         total.fields += score.fields;
         total.right += score.right;
-        for m in &score.misses {
-            println!("MISS {} {m}", person.kind.as_str());
-        }
         if score.share() < worst.0 {
             worst = (score.share(), format!("{}\n{:#?}\n{:?}", log.join("\n"), score.misses, person.truth));
         }
@@ -354,7 +351,6 @@ fn people_who_answer_are_understood() {
         (Kind::Evasive, 0.9),
     ] {
         let (share, worst) = share(kind, 60);
-        println!("{} {share:.4}", kind.as_str());
         assert!(share >= least, "{}: {share:.3}\n{worst}", kind.as_str());
     }
 }
@@ -376,4 +372,53 @@ fn the_others_end_as_they_should() {
             assert!(log.len() < 100, "{}", log.join("\n"));
         }
     }
+}
+
+/// The same facts come out of the transcript alone, in the shape that was asked for.
+#[test]
+fn the_transcript_alone_tells_the_jobs() {
+    let world = World::new(5);
+    let said = |of: &Value, key: &str| of[key].as_str().unwrap_or("").to_owned();
+    let nullable = json!({"type": ["string", "null"]});
+    let turns = json!({"type": "array", "items": {"type": "integer"}});
+    let job = json!({"type": "object", "additionalProperties": false, "required": ["company", "title", "start", "end", "turns"],
+        "properties": {"company": {"type": "string"}, "title": nullable, "start": nullable, "end": nullable, "turns": turns}});
+    let skill = json!({"type": "object", "additionalProperties": false, "required": ["name", "turns"], "properties": {"name": {"type": "string"}, "turns": turns}});
+    let schema = json!({"type": "object", "additionalProperties": false, "required": ["name", "name_turns", "jobs", "skills"],
+        "properties": {"name": nullable, "name_turns": turns, "jobs": {"type": "array", "items": job}, "skills": {"type": "array", "items": skill}}});
+    let (mut fields, mut right) = (0, 0);
+    for i in 0..25 {
+        let person = world.person(&world.number(Kind::Cooperative, i));
+        let (_, log) = interview(&person, u64::from(i));
+        let lines = log.iter().filter(|l| l.starts_with("A: ") || l.starts_with("P: ")).enumerate();
+        let transcript: Vec<String> = lines
+            .map(|(n, l)| {
+                let (who, text) = l.split_at(3);
+                let text = text.rsplit_once(" (").map_or(text, |(t, _)| t);
+                format!("[{n}] {}: {text}", if who == "A: " { "agent" } else { "callee" })
+            })
+            .collect();
+        let body = json!({"model": "gpt-4o", "messages": [{"role": "user", "content": transcript.join("\n")}],
+            "response_format": {"type": "json_schema", "json_schema": {"name": "worker_profile", "strict": true, "schema": schema}}});
+        let request: Request = serde_json::from_value(body).expect("a request");
+        request.check().expect("a strict schema");
+        let Answer::Text(text) = brain::think(&request) else { panic!("no text") };
+        let profile: Value = serde_json::from_str(&text).expect("JSON");
+        jsonschema::validate(&schema, &profile).expect("the schema holds");
+        for truth in &person.truth.jobs {
+            let plain = |t: &str| t.replace('&', "and");
+            let found = profile["jobs"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|j| plain(&said(j, "company")) == plain(&truth.company));
+            let end = truth.end.clone().unwrap_or_default();
+            let told = found.map(|j| (said(j, "title"), said(j, "start"), said(j, "end")));
+            fields += 1;
+            right += u32::from(told == Some((truth.title.clone(), truth.start.clone(), end)));
+        }
+        assert_eq!(profile["name"], person.name);
+        assert!(profile["name_turns"].as_array().is_some_and(|t| !t.is_empty()));
+    }
+    assert!(f64::from(right) >= 0.95 * f64::from(fields), "{right} of {fields}");
 }

@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 
-use super::brain;
 use super::cues;
 use super::dates::{self, Date};
 use super::listen::{Context, Fact};
 use super::state::Scene;
+
+/// To somebody out of work the question for the present job is put differently.
+const LAST_JOB: &str =
+    "I see, thank you. What was your last job, and from when until when did you work there?";
 
 /// The words of this turn.
 pub(crate) fn words(scene: &Scene, ctx: &Context, facts: &[Fact]) -> String {
@@ -15,6 +18,9 @@ pub(crate) fn words(scene: &Scene, ctx: &Context, facts: &[Fact]) -> String {
         let stage = if text("stage").is_empty() { scene.text("stage") } else { text("stage") };
         let gap = result.get("gap").filter(|g| g.is_object());
         let question = question(text("ask"), stage, gap, text("read_back"));
+        if facts.contains(&Fact::NotWorking) && stage == "situation" {
+            return LAST_JOB.into();
+        }
         let style = if text("style").is_empty() { scene.text("style") } else { text("style") };
         let last = scene.done.last().map_or("", |(call, _)| call.function.name.as_str());
         if matches!(
@@ -34,37 +40,35 @@ pub(crate) fn words(scene: &Scene, ctx: &Context, facts: &[Fact]) -> String {
     for fact in facts {
         match fact {
             Fact::WhoAreYou => {
-                let again = again(scene, ctx, &ask);
+                let again = again(scene, &ask);
                 return format!("I'm an AI assistant, and this call may be recorded. {again}");
             }
             Fact::Evasion => {
-                let again = again(scene, ctx, &ask);
+                let again = again(scene, &ask);
                 return format!("That's all right, it only helps to complete your record. {again}");
             }
             Fact::NotWorking => {
-                return "I see, thank you. What was your last job, and from when until when did you work there?".into();
+                return LAST_JOB.into();
             }
             Fact::WhichCompany => return "Thanks. Which company was that with?".into(),
             _ => {}
         }
     }
     if ctx.needs_consent {
-        return format!("Sorry, I didn't get that. {}", again(scene, ctx, &ask));
+        return format!("Sorry, I didn't get that. {}", again(scene, &ask));
     }
     if cues::evades(&dates::lower(&scene.heard)) || facts.is_empty() {
-        return format!("Sorry, I didn't quite get that. {}", again(scene, ctx, &ask));
+        return format!("Sorry, I didn't quite get that. {}", again(scene, &ask));
     }
     ask
 }
 
 /// The last question once more: as it was put, so that a question of the model's own is not lost; the program's where nothing was asked.
-fn again(scene: &Scene, ctx: &Context, ask: &str) -> String {
+fn again(scene: &Scene, ask: &str) -> String {
+    const OWN: &str = "what was your last job|which company was that with";
     let asked: Vec<&str> = dates::sentences(&scene.asked).into_iter().filter(|s| s.ends_with('?')).collect();
-    let question = asked.last().copied().unwrap_or(ask);
-    if scene.text("stage") == "read_back" && !scene.text("read_back").is_empty() && !brain::detail(ctx) {
-        return ask.to_owned();
-    }
-    question.to_owned()
+    let own = asked.last().copied().filter(|q| ask.is_empty() || dates::says(&dates::lower(q), OWN));
+    own.unwrap_or(ask).to_owned()
 }
 
 fn acknowledgement(scene: &Scene, style: &str, question: &str) -> &'static str {

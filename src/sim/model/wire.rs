@@ -67,7 +67,6 @@ pub(crate) struct ToolCall {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct FunctionCall {
     pub(crate) name: String,
-    pub(crate) arguments: String,
 }
 
 #[derive(Debug, Deserialize)]
