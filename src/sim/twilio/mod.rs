@@ -29,6 +29,8 @@ mod callbacks;
 mod callee;
 mod create;
 mod gather;
+#[cfg(test)]
+mod harness;
 mod hooks;
 mod line;
 mod recordings;
