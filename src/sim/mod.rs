@@ -232,6 +232,27 @@ impl Sim {
         &self.world
     }
 
+    /// The variables that point a Carillon at this world, as its configuration names them.
+    #[must_use]
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        let c = &self.config;
+        vec![
+            ("TWILIO_API_BASE_URL", self.twilio_url()),
+            ("TWILIO_ACCOUNT_SID", c.account_sid.clone()),
+            ("TWILIO_AUTH_TOKEN", c.auth_token.clone()),
+            ("OPENAI_BASE_URL", self.model_url()),
+            ("OPENAI_API_KEY", c.model.api_key.clone().unwrap_or_else(|| "simulated".into())),
+            ("S3_ENDPOINT_URL", self.s3_url()),
+            ("S3_BUCKET_NAME", c.s3.bucket.clone()),
+            ("AWS_ACCESS_KEY_ID", c.s3.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", c.s3.secret_key.clone()),
+            ("AWS_REGION", "us-east-1".into()),
+            ("DEFAULT_WEBHOOK_URL", self.hook_url()),
+            ("WEBHOOK_SIGNING_SECRET", c.webhook_secret.clone()),
+            ("WEBHOOK_ALLOW_PRIVATE", "true".into()),
+        ]
+    }
+
     /// Ends the world: every server closes, every call falls silent.
     pub async fn stop(self) {
         self.life.stop().await;

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -73,9 +74,9 @@ pub(crate) async fn serve(life: &Life, port: u16, router: Router) -> std::io::Re
     let inner = life.clone();
     life.spawn(async move {
         loop {
-            // An accept error (no file handles left) concerns one connection; the next may do again.
             let Ok((socket, _)) = listener.accept().await else {
-                tokio::task::yield_now().await;
+                // No file handles left, most likely: some will be, once a connection ends.
+                tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             };
             let router = router.clone();

@@ -1,5 +1,6 @@
 //! The ledger: what the outside world saw of Carillon, and nothing of what Carillon says about itself.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -27,14 +28,16 @@ pub struct Book {
     pub rest: Vec<Rest>,
     /// Webhooks received.
     pub webhooks: Vec<Delivery>,
+    /// Where in `legs` a sid stands.
+    #[serde(skip)]
+    by_sid: HashMap<String, usize>,
 }
 
 impl Book {
     /// The leg with this sid.
     #[must_use]
     pub fn leg(&self, sid: &str) -> Option<&Leg> {
-        // Newest first: it is nearly always a live call that is asked for.
-        self.legs.iter().rev().find(|l| l.sid == sid)
+        self.by_sid.get(sid).and_then(|i| self.legs.get(*i))
     }
 }
 
@@ -170,7 +173,12 @@ impl Ledger {
     }
 
     pub(crate) fn open_leg(&self, leg: Leg) {
-        self.book().legs.push(leg);
+        {
+            let mut book = self.book();
+            let at = book.legs.len();
+            book.by_sid.insert(leg.sid.clone(), at);
+            book.legs.push(leg);
+        }
         self.touch();
     }
 
@@ -178,7 +186,8 @@ impl Ledger {
     pub(crate) fn edit(&self, sid: &str, edit: impl FnOnce(&mut Leg)) {
         let ended = {
             let mut book = self.book();
-            let Some(leg) = book.legs.iter_mut().rev().find(|l| l.sid == sid) else { return };
+            let Some(at) = book.by_sid.get(sid).copied() else { return };
+            let Some(leg) = book.legs.get_mut(at) else { return };
             let live = leg.ended_at.is_none();
             edit(leg);
             (live && leg.ended_at.is_some()).then(|| leg.clone())

@@ -14,7 +14,7 @@ pub(crate) fn answer(schema: &Value, text: &str) -> Answer {
         return Answer::Refusal("I'm sorry, I can't assist with that request.".into());
     }
     let facts = read(text);
-    Answer::Text(fit(schema, schema, "", &facts).to_string())
+    Answer::Text(fit(schema, schema, &facts).to_string())
 }
 
 /// One line of a transcript.
@@ -154,11 +154,11 @@ const ALIASES: &[(&str, &str)] = &[
 
 /// `facts` pressed into the shape of `schema`: every required property is there, nothing is invented; what is unknown is null where null
 /// is allowed and empty where not.
-fn fit(root: &Value, schema: &Value, key: &str, facts: &Value) -> Value {
+fn fit(root: &Value, schema: &Value, facts: &Value) -> Value {
     if let Some(pointer) = schema.get("$ref").and_then(Value::as_str) {
         let target =
             if pointer == "#" { Some(root) } else { pointer.strip_prefix('#').and_then(|p| root.pointer(p)) };
-        return target.map_or(Value::Null, |t| fit(root, t, key, facts));
+        return target.map_or(Value::Null, |t| fit(root, t, facts));
     }
     for word in ["anyOf", "oneOf"] {
         if let Some(options) = schema.get(word).and_then(Value::as_array) {
@@ -167,7 +167,7 @@ fn fit(root: &Value, schema: &Value, key: &str, facts: &Value) -> Value {
                 return Value::Null;
             }
             let first = options.iter().find(|o| !kinds(o).contains(&"null"));
-            return first.map_or(Value::Null, |o| fit(root, o, key, facts));
+            return first.map_or(Value::Null, |o| fit(root, o, facts));
         }
     }
     if let Some(fixed) = schema.get("const") {
@@ -201,7 +201,7 @@ fn fit(root: &Value, schema: &Value, key: &str, facts: &Value) -> Value {
         return properties
             .into_iter()
             .flatten()
-            .map(|(name, sub)| (name.clone(), fit(root, sub, name, &pick(name))))
+            .map(|(name, sub)| (name.clone(), fit(root, sub, &pick(name))))
             .collect::<Map<String, Value>>()
             .into();
     }
@@ -209,7 +209,7 @@ fn fit(root: &Value, schema: &Value, key: &str, facts: &Value) -> Value {
     if kinds.contains(&"array") {
         let items = schema.get("items").unwrap_or(&Value::Null);
         let list = value.as_array().or_else(|| facts.as_array());
-        return list.into_iter().flatten().map(|item| fit(root, items, key, item)).collect();
+        return list.into_iter().flatten().map(|item| fit(root, items, item)).collect();
     }
     scalar(schema, &kinds, value)
 }

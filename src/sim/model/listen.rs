@@ -76,7 +76,6 @@ pub(crate) fn understand(ctx: &Context, answer: &str) -> Vec<Fact> {
                 let again = ctx.before.as_deref().is_some_and(|b| evades(&dates::lower(b)));
                 vec![if again { Fact::Consent(false) } else { Fact::Evasion }]
             }
-            _ if text.trim_matches(['.', '?', '!', ' ']).len() > 60 => vec![Fact::Consent(true)],
             _ => vec![],
         };
     }

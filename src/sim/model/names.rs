@@ -150,8 +150,7 @@ pub(crate) fn run(text: &str, words: &[Word<'_>], i: usize, found: &[Found]) -> 
     while j < words.len() && glued(text, words[j - 1], words[j]) {
         let link = matches!(words[j].text, "&" | "and" | "of" | "de" | "the");
         if link {
-            let next =
-                (j + 1 < words.len() && matches!(words[j + 1].text, "the")).then_some(j + 2).unwrap_or(j + 1);
+            let next = if words.get(j + 1).is_some_and(|w| w.text == "the") { j + 2 } else { j + 1 };
             let glued = next < words.len()
                 && text[words[j].to..words[next].from].trim().chars().all(|c| c.is_alphabetic());
             if !(glued && is_name(words, next, found)) {

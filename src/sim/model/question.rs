@@ -206,14 +206,13 @@ fn topics(q: &str, dates: usize, around: usize) -> Vec<Topic> {
     {
         out.push(Company);
     }
-    if has("title|position|your role|role|what was your job|what is your job|\
-            what did you do there|what did you do at|what do you do at|what do you do there|\
-            what was your work|as what|what kind of work|what sort of work|\
-            what work did you do|what did you do for|what do you do for|what were you there|\
-            what exactly did you do")
-        && !(has("at the moment|these days|right now|currently") && !has("title|position|role"))
-        && !has("for a living|are you working|do you work at the moment")
-    {
+    let now = has("at the moment|these days|right now|currently|for a living|are you working");
+    let post = has(
+        "what was your job|what is your job|what did you do there|what did you do at|what do you do at|\
+         what do you do there|what was your work|as what|what kind of work|what sort of work|what work did you do|\
+         what did you do for|what do you do for|what were you there|what exactly did you do",
+    );
+    if has("title|position|role") || (post && !now) {
         out.push(Title);
     }
     if has("skill|skills|good at|certificate|certificates|licence|license|licenses|\

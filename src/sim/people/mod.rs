@@ -14,6 +14,7 @@
 //! | 68–71 | wrong number | | 93–96 | long gap |
 //! | | | | 97–99 | overlapping |
 
+mod answers;
 mod lists;
 mod phrases;
 mod readback;
@@ -310,10 +311,12 @@ impl Person {
         }
     }
 
-    /// A conversation with this person. `salt` varies the wording and the whims, never the truth.
+    /// A conversation with this person. `salt` is how many conversations there were before; it varies the wording and the whims, never
+    /// the truth. Who wanted a callback has time from the second one on.
     #[must_use]
     pub fn talk(&self, salt: u64) -> Talk {
-        Talk::new(self.clone(), Dice::new(self.seed ^ salt.rotate_left(32), &format!("talk {}", self.digits)))
+        let dice = Dice::new(self.seed ^ salt.rotate_left(32), &format!("talk {}", self.digits));
+        Talk::new(self.clone(), dice, salt > 0)
     }
 }
 

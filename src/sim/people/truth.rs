@@ -205,7 +205,7 @@ fn gaps(jobs: &[Job], dice: &mut Dice) -> Vec<Gap> {
     let mut out = Vec::new();
     let mut covered = spans.first().map_or(0, |s| s.1);
     for &(from, to) in spans.iter().skip(1) {
-        if from - covered - 1 >= 6 {
+        if from - covered > 6 {
             explain(covered + 1, Some(from), dice, &mut out);
         }
         covered = covered.max(to);

@@ -7,7 +7,7 @@
 //! | `call` | the life of a leg from the queue to its end |
 //! | `session`, `gather`, `bridge` | an answered call: TwiML executed, what is heard, transfers |
 //! | `callee` | who is at the other end: a person or a machine |
-//! | `twiml` | TwiML read strictly |
+//! | `twiml`, `xml` | TwiML read strictly |
 //! | `hooks`, `signature` | signed requests to Carillon with retries and fallbacks |
 //! | `callbacks` | status callbacks, and the faults that befall them |
 //! | `recordings` | recordings: started, stopped, fetched, deleted |
@@ -29,6 +29,8 @@ mod callbacks;
 mod callee;
 mod create;
 mod gather;
+#[cfg(test)]
+mod harness;
 mod hooks;
 mod line;
 mod recordings;
@@ -39,6 +41,7 @@ mod signature;
 mod tests;
 mod twiml;
 mod wire;
+mod xml;
 
 pub(crate) use hooks::Hooks;
 use line::Line;

@@ -1,162 +1,19 @@
-//! The carrier over real HTTP, with a tiny application in Carillon's place.
+//! The carrier over real HTTP.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::IntoResponse as _;
 use http::StatusCode;
-use serde_json::Value;
 
-use super::signature::sign;
-use super::wire::{Form, get};
+use super::harness::{Got, TOKEN, interview, statuses, twiml, world};
+use super::wire::get;
+use crate::sim::SimConfig;
 use crate::sim::faults::{Fault, Rule, Target};
-use crate::sim::ledger::{Leg, Who};
+use crate::sim::ledger::Who;
 use crate::sim::people::Kind;
-use crate::sim::serve::{Life, serve, slam};
-use crate::sim::{Sim, SimConfig, start};
-
-const TOKEN: &str = "secret-of-the-test";
-
-/// One request that the application got.
-#[derive(Clone, Debug)]
-struct Got {
-    path: String,
-    form: Form,
-    signed: bool,
-    token: String,
-}
-
-type Script = Arc<dyn Fn(&Got, usize) -> Response + Send + Sync>;
-
-/// An application that answers each path by a script and keeps what it was asked.
-#[derive(Clone)]
-struct App {
-    got: Arc<Mutex<Vec<Got>>>,
-    script: Script,
-    public: String,
-}
-
-struct World {
-    sim: Sim,
-    app: App,
-    _life: Life,
-    client: reqwest::Client,
-}
-
-async fn take(State(app): State<App>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
-    let form: Form = url::form_urlencoded::parse(&body).into_owned().collect();
-    let full = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let header = |n: &str| parts.headers.get(n).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-    let signed = header("x-twilio-signature") == sign(TOKEN, &format!("{}{full}", app.public), &form);
-    let got = Got { path: full.clone(), form, signed, token: header("i-twilio-idempotency-token") };
-    let nth = {
-        let mut all = app.got.lock().expect("not poisoned");
-        all.push(got.clone());
-        all.iter().filter(|g| g.path == full).count() - 1
-    };
-    (app.script)(&got, nth)
-}
-
-fn twiml(inner: &str) -> Response {
-    ([("content-type", "text/xml")], format!("<Response>{inner}</Response>")).into_response()
-}
-
-/// A world at 200 times life, whose carrier reaches the application under a public name.
-async fn world(
-    tune: impl FnOnce(&mut SimConfig),
-    script: impl Fn(&Got, usize) -> Response + Send + Sync + 'static,
-) -> World {
-    let life = Life::default();
-    let public = "https://carillon.example".to_owned();
-    let app = App { got: Arc::default(), script: Arc::new(script), public: public.clone() };
-    let at = serve(&life, 0, Router::new().fallback(take).with_state(app.clone())).await.expect("a port");
-    let mut config = SimConfig {
-        seed: 7,
-        speed: 200.0,
-        auth_token: TOKEN.into(),
-        max_cps: 1000.0,
-        rewrite: vec![(public, vec![format!("http://{at}")])],
-        ..SimConfig::default()
-    };
-    tune(&mut config);
-    let sim = start(config).await.expect("the world starts");
-    World { sim, app, _life: life, client: reqwest::Client::new() }
-}
-
-impl World {
-    fn account(&self) -> String {
-        format!("{}/2010-04-01/Accounts/{}", self.sim.twilio_url(), self.sim.config().account_sid)
-    }
-
-    async fn rest(&self, method: &str, path: &str, form: &[(&str, &str)]) -> reqwest::Result<(u16, Value)> {
-        let url = format!("{}{path}", self.account());
-        let request = match method {
-            "GET" => self.client.get(url),
-            "DELETE" => self.client.delete(url),
-            _ => self.client.post(url).form(form),
-        };
-        let answer = request.basic_auth(&self.sim.config().account_sid, Some(TOKEN)).send().await?;
-        let status = answer.status().as_u16();
-        Ok((status, serde_json::from_slice(&answer.bytes().await?).unwrap_or_default()))
-    }
-
-    fn number(&self, kind: Kind) -> String {
-        self.sim.world().number(kind, 3)
-    }
-
-    async fn create(&self, to: &str, more: &[(&str, &str)]) -> reqwest::Result<(u16, Value)> {
-        let url = "https://carillon.example/api/calls/webhook/call_07x?attempt=1";
-        let status = "https://carillon.example/status";
-        let mut form = vec![("To", to), ("From", "+12125550199"), ("Url", url), ("StatusCallback", status)];
-        for event in ["initiated", "ringing", "answered", "completed"] {
-            form.push(("StatusCallbackEvent", event));
-        }
-        form.retain(|(n, _)| !more.iter().any(|(m, _)| m == n));
-        form.extend_from_slice(more);
-        self.rest("POST", "/Calls.json", &form).await
-    }
-
-    /// The leg once it is over and `callbacks` status callbacks were sent.
-    async fn over(&self, sid: &str, callbacks: usize) -> Leg {
-        let found = self.sim.ledger().until(|book| {
-            book.leg(sid).filter(|l| l.ended_at.is_some() && l.callbacks.len() >= callbacks).cloned()
-        });
-        tokio::time::timeout(Duration::from_secs(20), found).await.expect("the call ends")
-    }
-
-    async fn call(&self, kind: Kind, more: &[(&str, &str)], callbacks: usize) -> Leg {
-        let (status, json) = self.create(&self.number(kind), more).await.expect("an answer");
-        assert_eq!(status, 201, "{json}");
-        self.over(json["sid"].as_str().expect("a sid"), callbacks).await
-    }
-
-    fn got(&self, path: &str) -> Vec<Got> {
-        let all = self.app.got.lock().expect("not poisoned");
-        all.iter().filter(|g| g.path.starts_with(path)).cloned().collect()
-    }
-}
-
-fn statuses(got: &[Got]) -> Vec<String> {
-    got.iter().map(|g| get(&g.form, "CallStatus").unwrap_or_default().to_owned()).collect()
-}
-
-const TURN: &str = "<Gather input=\"speech dtmf\" action=\"/turn?n=1#rc=2&amp;rp=all\" speechTimeout=\"auto\">\
-    <Say>Hello, this is an assistant. May I ask you something?</Say></Gather><Redirect>/silent</Redirect>";
-
-fn interview(got: &Got, _: usize) -> Response {
-    if got.path.starts_with("/api/") {
-        twiml(TURN)
-    } else if got.path.starts_with("/status") {
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        twiml("<Say>Thank you. Goodbye.</Say><Hangup/>")
-    }
-}
+use crate::sim::serve::slam;
 
 #[tokio::test]
 async fn a_call_is_rung_answered_spoken_with_and_ended() {
@@ -185,37 +42,36 @@ async fn a_call_is_rung_answered_spoken_with_and_ended() {
 async fn phones_that_nobody_answers() {
     let w = world(|_| {}, interview).await;
     for (kind, status) in [(Kind::Busy, "busy"), (Kind::NoAnswer, "no-answer"), (Kind::Invalid, "failed")] {
-        let leg = w.call(kind, &[("Timeout", "20"), ("StatusCallbackEvent", "completed")], 1).await;
+        let more = [("Timeout", "20"), ("StatusCallbackEvent", "completed"), ("StatusCallbackMethod", "GET")];
+        let leg = w.call(kind, &more, 1).await;
         assert_eq!(leg.status, status);
         assert!(leg.answered_at.is_none() && leg.callbacks.len() == 1);
     }
+    let by_get = w.got("/status?CallSid=");
+    assert!(by_get.len() == 3 && by_get.iter().all(|g| g.signed && g.form.is_empty()), "{by_get:?}");
     let (_, json) = w.rest("GET", "/Calls.json?Status=busy", &[]).await.expect("an answer");
     assert_eq!(json["calls"].as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test]
 async fn a_machine_is_detected_while_it_greets() {
-    let w = world(|_| {}, interview).await;
+    let waiting = |got: &Got, _: usize| match got.path.as_str() {
+        p if p.starts_with("/turn") => twiml("<Pause length=\"60\"/><Hangup/>"),
+        _ => interview(got, 0),
+    };
+    let w = world(|_| {}, waiting).await;
     let amd = [
         ("MachineDetection", "DetectMessageEnd"),
         ("AsyncAmd", "true"),
         ("AsyncAmdStatusCallback", "https://carillon.example/status/amd"),
     ];
-    let leg = w.call(Kind::Voicemail, &amd, 4).await;
+    let leg = w.call(Kind::Voicemail, &amd, 5).await;
     // The greeting barges into our prompt and is heard as speech.
     assert!(leg.heard.iter().any(|h| h.who == Who::Callee), "{:?}", leg.heard);
-    let waits = async {
-        while w.got("/status/amd").is_empty()
-            && !w.sim.ledger().leg(&leg.sid).is_none_or(|l| l.answered_by.is_none())
-        {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), waits).await.expect("the verdict comes");
-    if let Some(verdict) = w.got("/status/amd").first() {
-        assert!(get(&verdict.form, "AnsweredBy").is_some_and(|a| a.starts_with("machine")), "{verdict:?}");
-        assert!(get(&verdict.form, "MachineDetectionDuration").is_some());
-    }
+    assert!(leg.answered_by.as_deref().is_some_and(|a| a.starts_with("machine_end")), "{leg:?}");
+    let verdict = &w.got("/status/amd")[0];
+    assert_eq!(get(&verdict.form, "AnsweredBy"), leg.answered_by.as_deref());
+    assert!(get(&verdict.form, "MachineDetectionDuration").is_some_and(|d| d.parse::<u64>().is_ok()));
 }
 
 #[tokio::test]
@@ -470,4 +326,31 @@ async fn a_recording_is_made_fetched_and_deleted() {
     let path = format!("/Recordings/{re}.json");
     assert_eq!(w.rest("DELETE", &path, &[]).await.expect("an answer").0, 204);
     assert_eq!(w.rest("GET", &media, &[]).await.expect("an answer").0, 404);
+}
+
+#[tokio::test]
+async fn a_crowd_of_every_kind_breaks_nothing() {
+    let tune = |c: &mut SimConfig| {
+        c.speed = 1000.0;
+        c.max_concurrent = 1000;
+    };
+    let w = world(tune, interview).await;
+    for i in 0..4 {
+        for kind in Kind::ALL {
+            let url =
+                format!("https://carillon.example/api/calls/webhook/call_{i}{kind:?}?attempt=1#rc=2&rp=all");
+            let to = w.sim.world().number(kind, i);
+            let (status, json) = w.create(&to, &[("Url", &url)]).await.expect("an answer");
+            assert_eq!(status, 201, "{json}");
+        }
+    }
+    let legs = 4 * Kind::ALL.len();
+    let done = w.sim.ledger().until(|b| {
+        (b.legs.iter().filter(|l| l.callbacks.iter().any(|c| c.event == "completed")).count() == legs)
+            .then_some(())
+    });
+    tokio::time::timeout(Duration::from_secs(60), done).await.expect("all calls end");
+    let s = w.sim.ledger().summary();
+    assert!(s.broken.is_empty() && s.live == 0 && s.legs == legs, "{s:?}");
+    assert_eq!((s.peak_per_number, s.carrier_errors_heard, s.callbacks_failed), (1, 0, 0));
 }
