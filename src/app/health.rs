@@ -1,0 +1,76 @@
+//! How each dependency is, asked at most every few seconds however often `/health` is.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+
+use crate::api::{DependencyHealth, DependencyState, HealthReport};
+use crate::app::parts::Parts;
+
+/// How old an answer may be.
+const FRESH: Duration = Duration::from_secs(3);
+/// How long a dependency may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The closure behind `/health`.
+pub(super) fn report(
+    parts: &Parts,
+    role: &'static str,
+) -> Arc<dyn Fn() -> BoxFuture<'static, HealthReport> + Send + Sync> {
+    let parts = parts.clone();
+    let last: Arc<Mutex<Option<(Instant, HealthReport)>>> = Arc::default();
+    Arc::new(move || {
+        let (parts, last) = (parts.clone(), Arc::clone(&last));
+        async move {
+            let mut last = last.lock().await;
+            if let Some((at, report)) = &*last
+                && at.elapsed() < FRESH
+            {
+                return report.clone();
+            }
+            let report = ask(&parts, role).await;
+            *last = Some((Instant::now(), report.clone()));
+            report
+        }
+        .boxed()
+    })
+}
+
+async fn ask(parts: &Parts, role: &str) -> HealthReport {
+    let (redis, twilio, model, s3) = tokio::join!(
+        timed(parts.store.health()),
+        timed(parts.twilio.health()),
+        timed(parts.model.health()),
+        timed(parts.archive.health()),
+    );
+    let mut redis_health = dependency("redis", DependencyState::Down, redis.as_ref().map(|(d, _)| *d).map_err(Clone::clone));
+    if let Ok((_, health)) = redis {
+        redis_health.advice = health.advice;
+    }
+    let plain = |name, result: Result<Duration, String>| dependency(name, DependencyState::Degraded, result);
+    HealthReport::of(
+        role,
+        vec![
+            redis_health,
+            plain("twilio", twilio.map(|(d, _)| d)),
+            plain("model", model.map(|(d, ())| d)),
+            plain("s3", s3.map(|(d, _)| d)),
+        ],
+    )
+}
+
+/// How long it took, or why it failed.
+pub(super) async fn timed<T, E: std::fmt::Display>(
+    asked: impl Future<Output = Result<T, E>>,
+) -> Result<(Duration, T), String> {
+    let began = Instant::now();
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) => Ok((began.elapsed(), answer)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}

@@ -1,0 +1,216 @@
+//! A node: its parts put together by role, served, and drained.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use futures::FutureExt;
+use secrecy::ExposeSecret;
+
+use crate::api::{self, Api, ApiConfig, ApiKeys, ArchiveHooks, Ops};
+use crate::app::config::{Config, Role};
+use crate::app::lifecycle::Lifecycle;
+use crate::app::parts::{DEFAULT_AGENT, Parts};
+use crate::app::serve::Bound;
+use crate::app::worker::Worker;
+use crate::app::health;
+use crate::base::clock::SECOND;
+use crate::outbox::deliver::Deliverer;
+use crate::outbox::pump::{Pump, PumpConfig};
+use crate::store::{Node as Heartbeat, Store};
+use crate::transport;
+use crate::wrapup::{self, WrapUp};
+
+/// A running node.
+pub struct Node {
+    /// Where it serves.
+    pub addr: SocketAddr,
+    /// Its Redis.
+    pub store: Store,
+}
+
+/// How often a node tells that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+impl Node {
+    /// Starts a node on a bound socket; it ends with `life`.
+    ///
+    /// # Errors
+    /// Where a setting cannot be used, or Redis is away or must not be used as it is.
+    pub async fn start(config: Config, bound: Bound, life: &Lifecycle) -> anyhow::Result<Self> {
+        let role = config.node.role;
+        let concurrency = config.node.worker_concurrency;
+        let webhook = config.webhook.clone();
+        let parts = Parts::assemble(config).await?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let ops = Ops {
+            store: parts.store.clone(),
+            metrics: parts.metrics.clone(),
+            health: health::report(&parts, word(role)),
+            draining: Arc::clone(&draining),
+        };
+
+        let mut router = Router::new();
+        if role == Role::Worker {
+            router = router.merge(api::ops_router(ops));
+        } else {
+            let transport = parts.transport();
+            let turns = transport.tasks.clone();
+            let drain = life.drain.clone();
+            // Turns outlive the request that began them; they too are finished before the node ends.
+            life.tasks.spawn(async move {
+                drain.cancelled().await;
+                turns.close();
+                turns.wait().await;
+            });
+            router = router.merge(transport::router(transport)).merge(api::router(api_of(&parts, ops)));
+        }
+        if role != Role::Api {
+            let worker = Worker {
+                dialer: parts.dialer(),
+                wrapup: wrapup_of(&parts),
+                metrics: parts.metrics.clone(),
+                lease: parts.claim_lease(),
+                concurrency,
+            };
+            life.tasks.spawn(worker.run(life.drain.clone()));
+            let pump = Pump::new(
+                parts.store.clone(),
+                Deliverer::new(webhook.deliver())?,
+                PumpConfig {
+                    max_retries: webhook.max_retries,
+                    batch_size: webhook.batch_size,
+                    process_interval: webhook.process_interval,
+                    timeout: webhook.timeout,
+                    ..PumpConfig::default()
+                },
+                parts.metrics.clone(),
+                parts.clock.clone(),
+                life.drain.clone(),
+            );
+            life.tasks.spawn(async move { pump.run().await });
+        }
+
+        let store = parts.store.clone();
+        life.tasks.spawn(tell(parts, role, draining, life.drain.clone()));
+        let addr = bound.addr;
+        let drain = life.drain.clone();
+        life.tasks.spawn(async move {
+            if let Err(error) = bound.serve(router, drain).await {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        });
+        tracing::info!(%addr, role = word(role), version = env!("CARGO_PKG_VERSION"), "ready");
+        Ok(Self { addr, store })
+    }
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::Api => "api",
+        Role::Worker => "worker",
+        Role::All => "all",
+        Role::Check => "check",
+    }
+}
+
+/// Tells that the node lives, and keeps the gauges that are read from Redis.
+async fn tell(
+    parts: Parts,
+    role: Role,
+    draining: Arc<AtomicBool>,
+    drain: tokio_util::sync::CancellationToken,
+) {
+    let clock = &parts.clock;
+    let node = Heartbeat {
+        id: format!("{}-{:08x}", word(role), rand::random::<u32>()),
+        role: word(role).to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: clock.now(),
+        seen_at: 0,
+    };
+    while !drain.is_cancelled() {
+        if let Err(error) = parts.store.heartbeat(&node, 20 * SECOND).await {
+            tracing::warn!(%error, "the node could not tell that it lives");
+        }
+        if let Ok(held) = parts.store.slots_held().await {
+            parts.metrics.active_call_sessions.set(i64::try_from(held).unwrap_or(i64::MAX));
+        }
+        for (script, runs) in parts.store.script_runs() {
+            let counter = parts.metrics.redis_ops.with_label_values(&[script]);
+            counter.inc_by(runs.saturating_sub(counter.get()));
+        }
+        tokio::select! {
+            () = drain.cancelled() => {}
+            () = tokio::time::sleep(HEARTBEAT) => {}
+        }
+    }
+    draining.store(true, Ordering::Relaxed);
+    let _ = parts.store.goodbye(&node.id).await;
+}
+
+fn api_of(parts: &Parts, ops: Ops) -> Api {
+    let config = &parts.config;
+    let agents = Arc::clone(&parts.agents);
+    let effects = parts.effects.clone();
+    let (for_status, for_delete) = (parts.archive.clone(), parts.archive.clone());
+    Api {
+        ops,
+        config: ApiConfig {
+            keys: ApiKeys::from_plain(config.api.keys.iter().map(|key| key.expose_secret())),
+            default_region: config.calling.default_region.clone(),
+            rate_per_second: config.api.rate_limit,
+            allow_private_webhooks: config.webhook.allow_private,
+            base_url: config.api.base_url.clone(),
+            max_cps: config.twilio.max_cps,
+            max_concurrent: config.twilio.max_concurrent,
+            ..ApiConfig::default()
+        },
+        clock: parts.clock.clone(),
+        rules: (*parts.rules).clone(),
+        agents: Arc::new(move |name| agents.get(name).is_some()),
+        perform: Arc::new(move |call, left| {
+            let effects = effects.clone();
+            async move { effects.perform(&call, left).await }.boxed()
+        }),
+        archive: Some(ArchiveHooks {
+            status: Arc::new(move |id| {
+                let archive = for_status.clone();
+                async move { Ok(wrapup::archived_status(&archive, &id).await?) }.boxed()
+            }),
+            delete: Arc::new(move |artefacts| {
+                let archive = for_delete.clone();
+                async move {
+                    for artefact in artefacts {
+                        archive.delete(&artefact.key).await?;
+                    }
+                    Ok(())
+                }
+                .boxed()
+            }),
+        }),
+    }
+}
+
+fn wrapup_of(parts: &Parts) -> WrapUp {
+    let agents = Arc::clone(&parts.agents);
+    let effects = parts.effects.clone();
+    WrapUp {
+        store: parts.store.clone(),
+        archive: parts.archive.clone(),
+        twilio: parts.twilio.clone(),
+        model: parts.patient_model.clone(),
+        agents: Arc::new(move |name| agents.get(name.unwrap_or(DEFAULT_AGENT))),
+        perform: Arc::new(move |call, left| {
+            let effects = effects.clone();
+            async move { effects.perform(&call, left).await }.boxed()
+        }),
+        rules: Arc::clone(&parts.rules),
+        // With the archive's own time-outs it stays below the claim's lease.
+        extract_timeout: Duration::from_millis(parts.claim_lease() / 3),
+        metrics: parts.metrics.clone(),
+        clock: parts.clock.clone(),
+    }
+}
