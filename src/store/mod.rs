@@ -13,17 +13,25 @@
 //! | `suppression` | do-not-call entries |
 //! | `campaigns` | what the calls of a list share |
 //! | `stats` | counters and listings |
+//! | `idempotency` | what a client's key was used for first |
+//! | `people` | one person's calls, found and erased |
+//! | `nodes` | the fleet: who lives, what is being retried |
 
 mod calls;
 mod campaigns;
 mod capacity;
 mod commit;
 mod connect;
+mod idempotency;
 mod keys;
+mod nodes;
 mod outbox;
+mod people;
 mod scripts;
 mod stats;
 mod suppression;
+#[cfg(test)]
+pub(crate) mod testing;
 mod turns;
 
 pub use calls::{Claimed, Claims, Submitted};
@@ -31,6 +39,7 @@ pub use campaigns::Campaign;
 pub use capacity::{Ask, Permits, Slot};
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
+pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle};
 pub use stats::{CallPage, Counters};
 pub use suppression::{Scope, Suppression};

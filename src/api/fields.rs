@@ -1,0 +1,302 @@
+//! Reading JSON objects field by field, so that every mistake is found at once and each names its field.
+
+use std::collections::BTreeMap;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, header};
+use serde_json::{Map, Value};
+
+use crate::api::problems::{FieldError, Kind, Problem};
+use crate::base::clock::Millis;
+
+/// An object being read. What is taken is checked; what is left at the end is unknown.
+pub(super) struct Fields {
+    prefix: String,
+    left: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// Reads `object`; `prefix` stands before each field's name in errors (`calls[3].`).
+    pub(super) fn new(prefix: impl Into<String>, object: Map<String, Value>) -> Self {
+        Self { prefix: prefix.into(), left: object, errors: Vec::new() }
+    }
+
+    /// A field's value; JSON's null counts as absent.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.left.remove(name).filter(|v| !v.is_null())
+    }
+
+    /// Notes what is wrong with a field.
+    pub(super) fn wrong(&mut self, name: &str, reason: impl Into<String>) {
+        self.errors.push(FieldError::new(format!("{}{name}", self.prefix), reason));
+    }
+
+    /// A text of at most `max` characters, not empty.
+    pub(super) fn text(&mut self, name: &str, max: usize) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) if text.trim().is_empty() => self.wrong(name, "is empty"),
+            Value::String(text) if text.chars().count() > max => {
+                self.wrong(name, format!("is longer than {max} characters"));
+            }
+            Value::String(text) => return Some(text.trim().to_owned()),
+            other => self.wrong(name, format!("must be a string, not {}", kind_of(&other))),
+        }
+        None
+    }
+
+    /// A moment in RFC 3339, as Unix ms.
+    pub(super) fn time(&mut self, name: &str) -> Option<Millis> {
+        let text = self.text(name, 64)?;
+        let at = moment(&text);
+        if at.is_none() {
+            self.wrong(name, "is not a time in RFC 3339 with an offset, such as 2026-01-31T09:30:00Z");
+        }
+        at
+    }
+
+    /// A map of at most `entries` texts of at most `length` characters each.
+    pub(super) fn texts(&mut self, name: &str, entries: usize, length: usize) -> BTreeMap<String, String> {
+        let mut out = BTreeMap::new();
+        let object = match self.take(name) {
+            None => return out,
+            Some(Value::Object(object)) => object,
+            Some(other) => {
+                self.wrong(name, format!("must be an object of strings, not {}", kind_of(&other)));
+                return out;
+            }
+        };
+        if object.len() > entries {
+            self.wrong(name, format!("has more than {entries} entries"));
+            return out;
+        }
+        for (key, value) in object {
+            let path = format!("{name}.{key}");
+            match value {
+                _ if key.is_empty() || key.chars().count() > 100 => {
+                    self.wrong(name, "has a name that is empty or longer than 100 characters");
+                }
+                Value::String(text) if text.chars().count() > length => {
+                    self.wrong(&path, format!("is longer than {length} characters"));
+                }
+                Value::String(text) => drop(out.insert(key, text)),
+                other => self.wrong(&path, format!("must be a string, not {}", kind_of(&other))),
+            }
+        }
+        out
+    }
+
+    /// An object whose JSON is at most `bytes` long.
+    pub(super) fn object(&mut self, name: &str, bytes: usize) -> Option<Value> {
+        match self.take(name)? {
+            value @ Value::Object(_) if value.to_string().len() <= bytes => return Some(value),
+            Value::Object(_) => self.wrong(name, format!("is longer than {bytes} bytes")),
+            other => self.wrong(name, format!("must be an object, not {}", kind_of(&other))),
+        }
+        None
+    }
+
+    /// Everything that was wrong; what was never taken is unknown.
+    pub(super) fn finish(mut self) -> Vec<FieldError> {
+        for name in std::mem::take(&mut self.left).keys() {
+            let shown: String = name.chars().take(100).collect();
+            self.wrong(&shown, "is not a known field");
+        }
+        self.errors
+    }
+}
+
+/// What a JSON value is, for a person to read.
+pub(super) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A moment in RFC 3339 as Unix ms; `None` for what is none or lies before 1970.
+pub(super) fn moment(text: &str) -> Option<Millis> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    Millis::try_from(at.as_millisecond()).ok()
+}
+
+/// The media type of a request, lower-case, without parameters; empty where none is named.
+pub(super) fn media_type(headers: &HeaderMap) -> String {
+    let text = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    text.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// What JSON's parser says, as a problem.
+pub(super) fn malformed(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    let text = error.to_string();
+    let why = text.split(" at line ").next().unwrap_or("it cannot be read");
+    Problem::new(Kind::MalformedJson, format!("line {line}, column {column}: {why}"))
+}
+
+/// Reads a small JSON body, an object, whole.
+pub(super) async fn small_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Fields, Problem> {
+    let media = media_type(headers);
+    if media != "application/json" && !media.ends_with("+json") {
+        return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
+    }
+    let bytes = to_bytes(body, limit).await.map_err(|e| {
+        if is_too_large(&e) {
+            Problem::new(Kind::PayloadTooLarge, format!("at most {limit} bytes are read here"))
+        } else {
+            Problem::new(Kind::BrokenBody, "the body was broken off")
+        }
+    })?;
+    match serde_json::from_slice::<Value>(&bytes).map_err(|e| malformed(&e))? {
+        Value::Object(object) => Ok(Fields::new("", object)),
+        other => {
+            let reason = format!("must be a JSON object, not {}", kind_of(&other));
+            Err(Problem::fields(Kind::InvalidRequest, vec![FieldError::new("", reason)]))
+        }
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(e) = source {
+        if e.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        source = e.source();
+    }
+    false
+}
+
+/// Query parameters being read. Unknown ones are refused, since a misspelt filter would silently answer too much.
+pub(super) struct Query(Fields);
+
+impl Query {
+    /// Reads a query string. A parameter that stands twice counts once, the last time.
+    pub(super) fn parse(query: Option<&str>) -> Self {
+        let pairs = url::form_urlencoded::parse(query.unwrap_or("").as_bytes());
+        let object = pairs.map(|(k, v)| (k.into_owned(), Value::String(v.into_owned()))).collect();
+        Self(Fields::new("", object))
+    }
+
+    /// A parameter's text.
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
+        self.0.text(name, 2_048)
+    }
+
+    /// A telephone number or prefix: a plus sign that a client left unencoded arrives as a blank.
+    pub(super) fn number(&mut self, name: &str) -> Option<String> {
+        match self.0.take(name)? {
+            Value::String(text) if text.starts_with(' ') => Some(format!("+{}", text.trim())),
+            Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => {
+                self.wrong(name, "is empty");
+                None
+            }
+        }
+    }
+
+    /// A moment.
+    pub(super) fn time(&mut self, name: &str) -> Option<Millis> {
+        // An unencoded plus sign of an offset arrives as a blank, too.
+        if let Some(Value::String(text)) = self.0.left.get_mut(name) {
+            *text = text.trim().replace(' ', "+");
+        }
+        self.0.time(name)
+    }
+
+    /// A whole number from `min` to `max`; `default` where it is absent.
+    pub(super) fn number_in(&mut self, name: &str, min: usize, max: usize, default: usize) -> usize {
+        let Some(text) = self.text(name) else { return default };
+        match text.parse() {
+            Ok(n) if (min..=max).contains(&n) => n,
+            _ => {
+                self.wrong(name, format!("must be a whole number from {min} to {max}"));
+                default
+            }
+        }
+    }
+
+    /// A parameter that `read` understands.
+    pub(super) fn one_of<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&str) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let text = self.text(name)?;
+        let value = read(&text);
+        if value.is_none() {
+            self.wrong(name, format!("must be {expected}"));
+        }
+        value
+    }
+
+    /// Notes what is wrong with a parameter.
+    pub(super) fn wrong(&mut self, name: &str, reason: impl Into<String>) {
+        self.0.wrong(name, reason);
+    }
+
+    /// The parameters as fields, where they say the same as a body's.
+    pub(super) fn fields(self) -> Fields {
+        self.0
+    }
+
+    /// # Errors
+    /// With all that was wrong.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        let mut errors = self.0.finish();
+        for error in &mut errors {
+            error.reason = error.reason.replace("a known field", "a known parameter");
+        }
+        if errors.is_empty() { Ok(()) } else { Err(Problem::fields(Kind::InvalidQuery, errors)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fields(value: Value) -> Fields {
+        match value {
+            Value::Object(object) => Fields::new("calls[3].", object),
+            _ => unreachable!("tests read objects"),
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once_and_names_its_field() {
+        let mut f = fields(
+            json!({"agent": 3, "schedule_at": "tomorrow", "variables": {"a": 1}, "agnet": "x", "metadata": null}),
+        );
+        assert_eq!(f.text("agent", 10), None);
+        assert_eq!(f.time("schedule_at"), None);
+        assert!(f.texts("variables", 50, 10).is_empty());
+        assert_eq!(f.object("metadata", 10), None);
+        let names: Vec<String> = f.finish().into_iter().map(|e| e.field).collect();
+        assert_eq!(
+            names,
+            ["calls[3].agent", "calls[3].schedule_at", "calls[3].variables.a", "calls[3].agnet"]
+        );
+    }
+
+    #[test]
+    fn moments_need_an_offset() {
+        assert_eq!(moment("1970-01-01T00:00:01Z"), Some(1_000));
+        assert_eq!(moment("1970-01-01T02:00:00+02:00"), Some(0));
+        assert_eq!(moment("2026-01-01T00:00:00"), None);
+        assert_eq!(moment("1969-12-31T23:59:59Z"), None);
+    }
+
+    #[test]
+    fn a_query_keeps_its_plus_signs_and_refuses_what_it_does_not_know() {
+        let mut q = Query::parse(Some("number=+14155550100&created_after=1970-01-01T02:00:01+02:00&limt=3"));
+        assert_eq!(q.number("number").as_deref(), Some("+14155550100"));
+        assert_eq!(q.time("created_after"), Some(1_000));
+        assert!(q.finish().is_err());
+    }
+}

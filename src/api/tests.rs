@@ -1,0 +1,1 @@
+//! The API on a real redis-server, asked as a client asks.

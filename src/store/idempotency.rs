@@ -1,0 +1,28 @@
+//! What an idempotency key was used for first. The call itself is remembered in its person's slot; this entry lies in
+//! one place, so that a key that comes back for another number is seen.
+
+use fred::prelude::*;
+
+use crate::base::clock::DAY;
+use crate::store::connect::{Store, StoreError};
+use crate::store::keys;
+
+/// How long a key is remembered, seconds.
+#[allow(clippy::cast_possible_wrap)]
+const TTL_S: i64 = (2 * DAY / 1000) as i64;
+
+impl Store {
+    /// Binds a key (scoped to its client, hashed) to the fingerprint of its request, and answers the fingerprint it is
+    /// bound to: this one, or an earlier one. Asking again changes nothing.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; the key may be bound.
+    pub async fn bind_repeat_key(&self, key: &str, fingerprint: &str) -> Result<String, StoreError> {
+        let key = format!("{}:{key}", keys::fleet("IDEMPOTENCY"));
+        let client = self.client();
+        let _: Value =
+            client.set(&key, fingerprint, Some(Expiration::EX(TTL_S)), Some(SetOptions::NX), false).await?;
+        let bound: Option<String> = client.get(&key).await?;
+        bound.ok_or(StoreError::Protocol("GET IDEMPOTENCY"))
+    }
+}
