@@ -121,7 +121,7 @@ pub(super) fn audit(call: &Call, talker: &Talker, extracted: Extracted, objects:
 pub(super) fn status(call: &Call) -> Value {
     let body = &call.body;
     let ending = call.ending();
-    json!({
+    let mut status = json!({
         "schema_version": SCHEMA_VERSION,
         "call_id": call.id,
         "phone_hash": call.phone_hash,
@@ -147,7 +147,12 @@ pub(super) fn status(call: &Call) -> Value {
         "employment_gaps": body.employment_gaps,
         "artefacts": body.artefacts,
         "metadata": body.metadata,
-    })
+    });
+    // As the API answers it: what has not happened is absent.
+    if let Some(fields) = status.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    status
 }
 
 /// Every attempt, the last one with why it was allowed.
