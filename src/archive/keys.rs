@@ -18,10 +18,16 @@ pub fn transcript(created: Millis, call: &CallId) -> String {
     format!("calls/transcripts/{}/{call}/transcript.json", date(created))
 }
 
-/// The profile that the interview gave.
+/// What the call gave, by its agent's definition: for the interview `folder` is `profiles`, `file` `worker_profile.json`.
 #[must_use]
-pub fn profile(created: Millis, call: &CallId) -> String {
-    format!("calls/profiles/{}/{call}/worker_profile.json", date(created))
+pub fn outcome(created: Millis, call: &CallId, folder: &str, file: &str) -> String {
+    format!("calls/{folder}/{}/{call}/{file}", date(created))
+}
+
+/// The last word on a call's status, found by its id alone once Redis has forgotten the call.
+#[must_use]
+pub fn index(call: &CallId) -> String {
+    format!("calls/index/{:02}/{call}.json", call.shard().0)
 }
 
 /// An entry of the audit trail: `at` is when the thing happened (not when it is written), `id` comes from [`audit_id`].
@@ -58,7 +64,11 @@ mod tests {
         let at = 1_705_314_600_123; // 2024-01-15T10:30:00.123Z
         assert_eq!(recording(at, &call), format!("calls/audio/2024/01/15/{call}/recording.wav"));
         assert_eq!(transcript(at, &call), format!("calls/transcripts/2024/01/15/{call}/transcript.json"));
-        assert_eq!(profile(at, &call), format!("calls/profiles/2024/01/15/{call}/worker_profile.json"));
+        assert_eq!(
+            outcome(at, &call, "profiles", "worker_profile.json"),
+            format!("calls/profiles/2024/01/15/{call}/worker_profile.json")
+        );
+        assert_eq!(index(&call), format!("calls/index/07/{call}.json"));
         let id = audit_id(&call, "attempt", 1);
         assert_eq!(audit(at, &id), format!("audit/2024/01/15/audit_20240115T103000123Z_{id}.json"));
         assert_eq!(id, audit_id(&call, "attempt", 1));

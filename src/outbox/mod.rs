@@ -2,5 +2,7 @@
 
 pub mod breaker;
 pub mod deliver;
+mod endpoints;
 pub mod guard;
+pub mod pump;
 pub mod sign;

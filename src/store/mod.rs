@@ -7,6 +7,7 @@
 //! | `scripts` | the Lua scripts and how they are called |
 //! | `calls` | submit, load, claim |
 //! | `commit` | the write door |
+//! | `transcript` | a transcript made shorter |
 //! | `turns` | a turn's lease and journal |
 //! | `capacity` | calls per second and slots of the whole fleet |
 //! | `outbox` | events on their way downstream |
@@ -32,6 +33,7 @@ mod stats;
 mod suppression;
 #[cfg(test)]
 pub(crate) mod testing;
+mod transcript;
 mod turns;
 
 pub use calls::{Claimed, Claims, Submitted};

@@ -40,6 +40,7 @@ scripts! {
     OUTBOX_SETTLE = "outbox_settle",
     OUTBOX_REPLAY = "outbox_replay",
     SUPPRESS = "suppress",
+    REPLACE_TRANSCRIPT = "replace_transcript",
 }
 
 impl Script {

@@ -1,1 +1,110 @@
-//! After the hang-up: final extraction, outcome, archive and notices.
+//! After the hang-up: final extraction, outcome, archive and notices; later the recording.
+//!
+//! Everything here may run twice, and on two nodes: objects have keys and contents that are a function of the call, and
+//! what counts is the one commit at the end. Where S3 is away the call stays where it is and comes due again; the record
+//! names an object only once it exists (A1).
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `conclude` | a call in wrap-up: transcript, outcome, audit, status, then `Concluded` |
+//! | `extract` | the model reads the transcript once more, as data, by the agent's schema |
+//! | `documents` | what is written: transcript, audit record, status |
+//! | `recording` | the sound: from the carrier into S3, and away from the carrier |
+
+mod conclude;
+mod documents;
+mod extract;
+mod recording;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use crate::archive::{Archive, ArchiveError, keys};
+use crate::base::clock::Clock;
+use crate::base::telemetry::Metrics;
+use crate::carrier::twilio::Twilio;
+use crate::domain::agent::Agent;
+use crate::domain::call::{Call, Effect, Event, Phase, Rules};
+use crate::domain::ids::CallId;
+use crate::llm::Model;
+use crate::store::{Applied, Store, StoreError};
+
+/// The agent of that name, or the default one where a call names none; `None` where there is no such agent (any more).
+pub type FindAgent = Arc<dyn Fn(Option<&str>) -> Option<Arc<Agent>> + Send + Sync>;
+
+/// Does what a commit leaves to do at the carrier and in the fleet's capacity.
+pub type Perform = Arc<dyn Fn(Call, Vec<Effect>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// The wrap-up engine of one worker.
+#[derive(Clone)]
+pub struct WrapUp {
+    /// Redis.
+    pub store: Store,
+    /// S3.
+    pub archive: Archive,
+    /// The carrier, which holds the recordings.
+    pub twilio: Twilio,
+    /// The model, for the final extraction.
+    pub model: Model,
+    /// The agents.
+    pub agents: FindAgent,
+    /// What commits leave to do.
+    pub perform: Perform,
+    /// The machine's policy.
+    pub rules: Arc<Rules>,
+    /// How long the model may take to extract. The lease of a claimed call must be longer than this and the archive's
+    /// own time-outs together.
+    pub extract_timeout: Duration,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Time.
+    pub clock: Clock,
+}
+
+impl WrapUp {
+    /// Takes a claimed call the next step: one in wrap-up is concluded, one that has ended has its recording archived.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; the call comes due again by its lease.
+    pub async fn step(&self, call: Call) -> Result<(), StoreError> {
+        match call.phase() {
+            Phase::WrapUp => Box::pin(self.run(call)).await,
+            Phase::Ended => Box::pin(self.archive_recording(call)).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn agent_of(&self, call: &Call) -> Result<Option<Arc<Agent>>, StoreError> {
+        let mut name = call.body.agent.clone();
+        if name.is_none()
+            && let Some(campaign) = &call.campaign
+        {
+            name = self.store.campaign(campaign).await?.and_then(|c| c.agent);
+        }
+        Ok((self.agents)(name.as_deref()))
+    }
+
+    /// A step failed that may work later: the call comes due again, later each time.
+    async fn later(&self, call: Call) -> Result<(), StoreError> {
+        match self.store.apply(call, Event::Watched, &self.rules).await? {
+            Applied::Done(..) | Applied::Stale(_) | Applied::Gone | Applied::Refused { .. } => Ok(()),
+        }
+    }
+}
+
+/// Did the callee refuse to go on? Then nothing of the talk is kept but the refusal.
+fn refused(call: &Call, needs_consent: bool) -> bool {
+    needs_consent && call.body.dialogue.consent == Some(false)
+}
+
+/// The status of a call that Redis no longer knows (48 h after its end), as it was archived; `None` for an unknown id,
+/// and for a call that ended without ever being dialed.
+///
+/// # Errors
+/// Where S3 is away or refuses.
+pub async fn archived_status(archive: &Archive, call: &CallId) -> Result<Option<Value>, ArchiveError> {
+    archive.get_json(&keys::index(call)).await
+}

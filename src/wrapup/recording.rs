@@ -1,0 +1,134 @@
+//! The recording of an ended call: streamed from the carrier into S3, never held in memory, then deleted at the carrier.
+//! Without consent it is deleted and nothing is fetched.
+
+use crate::archive::keys;
+use crate::base::fault;
+use crate::carrier::twilio::CarrierError;
+use crate::domain::call::{Artefact, Call, Event, Phase, RecordingStatus};
+use crate::store::{Committed, StoreError};
+use crate::wrapup::conclude::log_archive;
+use crate::wrapup::{WrapUp, documents, refused};
+
+/// How often a recording that is not there is asked for before it is given up: with the spacing of the watch, some 20
+/// minutes. Twilio may answer 404 in the first seconds.
+const MOST_ABSENCES: u32 = 10;
+/// How often the deletion at the carrier is tried before the recording is announced all the same.
+const MOST_DELETIONS: u32 = 5;
+
+impl WrapUp {
+    /// Archives, or deletes, the recording of a claimed call that has ended, where one is ready.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; the call comes due again by its lease.
+    pub async fn archive_recording(&self, call: Call) -> Result<(), StoreError> {
+        let ready = call.body.recording.as_ref().filter(|r| r.status == RecordingStatus::Ready);
+        let Some(sid) = ready.map(|r| r.sid.clone()).filter(|_| call.phase() == Phase::Ended) else {
+            return Ok(());
+        };
+        let agent = self.agent_of(&call).await?;
+        let refused = refused(&call, agent.is_none_or(|a| a.definition.needs_consent))
+            || (call.body.opted_out && call.body.dialogue.consent != Some(true));
+        let key = keys::recording(call.body.created_at, &call.id);
+        if refused {
+            return match self.forget(&sid, &key).await {
+                Ok(()) => self.settle(call, None).await,
+                Err(why) => {
+                    tracing::warn!(call_id = %call.id, why, "a recording without consent is not deleted yet");
+                    self.later(call).await
+                }
+            };
+        }
+        match Box::pin(self.fetch(&call, &sid, &key)).await {
+            Fetched::Stored => {}
+            Fetched::Later => return self.later(call).await,
+            Fetched::Absent if call.body.setbacks < MOST_ABSENCES => return self.later(call).await,
+            Fetched::Absent => {
+                tracing::warn!(call_id = %call.id, "the carrier does not have the recording; given up");
+                return self.settle(call, None).await;
+            }
+        }
+        fault::point("recording_before_delete");
+        if let Err(error) = self.twilio.delete_recording(&sid).await {
+            let setbacks = call.body.setbacks;
+            tracing::warn!(call_id = %call.id, %error, setbacks, "a recording is not deleted at the carrier");
+            if setbacks < MOST_DELETIONS {
+                return self.later(call).await;
+            }
+        }
+        self.settle(call, Some(Artefact { kind: "recording".to_owned(), key })).await
+    }
+
+    async fn fetch(&self, call: &Call, sid: &str, key: &str) -> Fetched {
+        // An earlier try may have come as far as the put: an object exists only whole.
+        match self.archive.exists(key).await {
+            Ok(true) => return Fetched::Stored,
+            Ok(false) => {}
+            Err(error) => {
+                log_archive(call, &error);
+                return Fetched::Later;
+            }
+        }
+        let media = match self.twilio.recording_media(sid).await {
+            Ok(media) => media,
+            Err(error) => {
+                tracing::info!(call_id = %call.id, %error, "the recording cannot be fetched yet");
+                return if error.is_absent() { Fetched::Absent } else { Fetched::Later };
+            }
+        };
+        let put = self.archive.put_stream(key, "audio/wav", media.content_length, media.stream);
+        match Box::pin(put).await {
+            Ok(bytes) => {
+                tracing::info!(call_id = %call.id, bytes, "recording archived");
+                Fetched::Stored
+            }
+            Err(error) => {
+                log_archive(call, &error);
+                Fetched::Later
+            }
+        }
+    }
+
+    /// Deletes it wherever it may be.
+    async fn forget(&self, sid: &str, key: &str) -> Result<(), String> {
+        self.twilio.delete_recording(sid).await.map_err(|e: CarrierError| e.to_string())?;
+        self.archive.delete(key).await.map_err(|e| e.to_string())
+    }
+
+    /// Writes it down: in the status document first, since that may be late but not lost.
+    async fn settle(&self, call: Call, artefact: Option<Artefact>) -> Result<(), StoreError> {
+        let epoch = call.head.epoch;
+        let mut call = call;
+        loop {
+            let mut change = call.clone().change();
+            let event = Event::ArtefactAdded { artefact: artefact.clone() };
+            if change.apply(event, &self.rules, self.clock.now()).is_err() {
+                return Ok(());
+            }
+            let status = documents::status(&change.call);
+            if let Err(error) = self.archive.put_json(&keys::index(&call.id), &status).await {
+                log_archive(&call, &error);
+                return self.later(call).await;
+            }
+            match self.store.commit(change, None, None).await? {
+                Committed::Done(call, effects) => {
+                    if !effects.is_empty() {
+                        (self.perform)(*call, effects).await;
+                    }
+                    return Ok(());
+                }
+                Committed::Conflict(theirs) if theirs.head.epoch == epoch => call = *theirs,
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// How far a recording came.
+enum Fetched {
+    /// It stands in S3.
+    Stored,
+    /// The carrier does not have it, not yet or not any more.
+    Absent,
+    /// It did not work this time.
+    Later,
+}
