@@ -63,7 +63,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Check(args) => Ok(carillon::app::check(args).await?),
-        Command::Call(args) => cli::call::run(args).await,
+        Command::Call(args) => Ok(cli::call::run(&args).await),
     }
 }
 

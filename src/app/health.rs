@@ -47,7 +47,8 @@ async fn ask(parts: &Parts, role: &str) -> HealthReport {
         timed(parts.model.health()),
         timed(parts.archive.health()),
     );
-    let mut redis_health = dependency("redis", DependencyState::Down, redis.as_ref().map(|(d, _)| *d).map_err(Clone::clone));
+    let mut redis_health =
+        dependency("redis", DependencyState::Down, redis.as_ref().map(|(d, _)| *d).map_err(String::clone));
     if let Ok((_, health)) = redis {
         redis_health.advice = health.advice;
     }
@@ -73,4 +74,13 @@ pub(super) async fn timed<T, E: std::fmt::Display>(
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     }
+}
+
+/// A dependency that answers, or is in state `failed`.
+fn dependency(name: &str, failed: DependencyState, asked: Result<Duration, String>) -> DependencyHealth {
+    let (state, latency_ms, detail) = match asked {
+        Ok(took) => (DependencyState::Ok, Some(took.as_secs_f64() * 1000.0), None),
+        Err(why) => (failed, None, Some(why)),
+    };
+    DependencyHealth { name: name.to_owned(), state, latency_ms, detail, advice: Vec::new() }
 }

@@ -11,11 +11,11 @@ use secrecy::ExposeSecret;
 
 use crate::api::{self, Api, ApiConfig, ApiKeys, ArchiveHooks, Ops};
 use crate::app::config::{Config, Role};
+use crate::app::health;
 use crate::app::lifecycle::Lifecycle;
 use crate::app::parts::{DEFAULT_AGENT, Parts};
 use crate::app::serve::Bound;
 use crate::app::worker::Worker;
-use crate::app::health;
 use crate::base::clock::SECOND;
 use crate::outbox::deliver::Deliverer;
 use crate::outbox::pump::{Pump, PumpConfig};

@@ -21,11 +21,11 @@ use crate::store::Store;
 use crate::transport::{Transport, TurnTiming};
 
 /// The agent of a call that names none.
-pub const DEFAULT_AGENT: &str = "interview";
+pub(super) const DEFAULT_AGENT: &str = "interview";
 
 /// The edges and what they share.
 #[derive(Clone)]
-pub struct Parts {
+pub(super) struct Parts {
     /// What all of it was made from.
     pub config: Arc<Config>,
     /// Redis.
@@ -56,7 +56,7 @@ pub struct Parts {
 ///
 /// # Errors
 /// Where its address cannot be used.
-pub fn model(config: &Config, patient: bool) -> anyhow::Result<Model> {
+pub(super) fn model(config: &Config, patient: bool) -> anyhow::Result<Model> {
     let section = &config.model;
     let seconds = |n| Duration::from_secs(if patient { n * 4 } else { n });
     Ok(Model::new(ModelConfig {
@@ -78,7 +78,7 @@ pub fn model(config: &Config, patient: bool) -> anyhow::Result<Model> {
 ///
 /// # Errors
 /// Where its address cannot be used.
-pub fn twilio(config: &Config) -> anyhow::Result<Twilio> {
+pub(super) fn twilio(config: &Config) -> anyhow::Result<Twilio> {
     Ok(Twilio::new(TwilioConfig {
         account_sid: config.twilio.account_sid.clone(),
         auth_token: config.twilio.auth_token.clone(),
@@ -94,7 +94,7 @@ impl Parts {
     ///
     /// # Errors
     /// Where a setting cannot be used, or Redis is away or must not be used as it is.
-    pub async fn assemble(config: Config) -> anyhow::Result<Self> {
+    pub(super) async fn assemble(config: Config) -> anyhow::Result<Self> {
         let clock = Clock::System;
         let metrics = Metrics::new();
         let store = Store::connect(config.store(), clock.clone()).await.context("REDIS_URL")?;
@@ -135,7 +135,7 @@ impl Parts {
 
     /// The dialing engine.
     #[must_use]
-    pub fn dialer(&self) -> Dialer {
+    pub(super) fn dialer(&self) -> Dialer {
         let config = &self.config;
         let seconds = |d: Duration| u32::try_from(d.as_secs()).unwrap_or(u32::MAX);
         Dialer {
@@ -164,7 +164,7 @@ impl Parts {
 
     /// Turns and callbacks.
     #[must_use]
-    pub fn transport(&self) -> Transport {
+    pub(super) fn transport(&self) -> Transport {
         let config = &self.config;
         Transport {
             store: self.store.clone(),
@@ -187,7 +187,7 @@ impl Parts {
 
     /// How long a claim is ours: longer than a step takes, and three times the worst failover.
     #[must_use]
-    pub fn claim_lease(&self) -> Millis {
+    pub(super) fn claim_lease(&self) -> Millis {
         self.scaled(45 * SECOND, 8 * SECOND)
     }
 

@@ -28,7 +28,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// A node's worker.
 #[derive(Clone)]
-pub struct Worker {
+pub(super) struct Worker {
     /// Dialing.
     pub dialer: Dialer,
     /// What comes after the hang-up.
@@ -53,7 +53,7 @@ struct Round {
 
 impl Worker {
     /// Works until `stop`, then lets the steps under way finish.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
         let worker = Arc::new(self);
         let steps = Arc::new(Semaphore::new(worker.concurrency));
         let tasks = TaskTracker::new();

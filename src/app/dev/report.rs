@@ -75,7 +75,8 @@ pub(super) async fn print(
                 missing_objects += usize::from(object.is_none());
                 recordings += usize::from(artefact.kind == "recording");
                 if artefact.kind == "outcome"
-                    && let Some(document) = object.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
+                    && let Some(document) =
+                        object.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok())
                 {
                     let truth = sim.world().person(&entry.number).truth;
                     let score = judge::compare(&document, &truth);
@@ -101,11 +102,19 @@ pub(super) async fn print(
     let unexpected: Vec<String> = rows
         .iter()
         .filter(|r| !r.entry.kind.expected_dispositions().contains(&r.disposition.as_str()))
-        .map(|r| format!("…{}: {} for a person of kind {}", tail(&r.entry.number), r.disposition, r.entry.kind.as_str()))
+        .map(|r| {
+            format!(
+                "…{}: {} for a person of kind {}",
+                tail(&r.entry.number),
+                r.disposition,
+                r.entry.kind.as_str()
+            )
+        })
         .collect();
     let untold = rows.iter().filter(|r| !r.webhook).count();
     let share = share_of(&rows, &COOPERATIVE);
-    let unprofiled = rows.iter().filter(|r| COOPERATIVE.contains(&r.entry.kind) && r.profile.is_none()).count();
+    let unprofiled =
+        rows.iter().filter(|r| COOPERATIVE.contains(&r.entry.kind) && r.profile.is_none()).count();
     let summary = sim.ledger().summary();
     let outbox = store.outbox_counts().await?;
     let slots = store.slots_held().await?;
@@ -116,21 +125,46 @@ pub(super) async fn print(
     let mut verdict = Verdict(true);
     verdict.line("every call ended", finished, &format!("{} of {}", results.len(), list.len()));
     verdict.line("dispositions as the people dictate", unexpected.is_empty(), &unexpected.join("; "));
-    verdict.line("every ended call told downstream, signature verified", untold == 0 && summary.webhooks_unverified == 0,
-        &format!("{} deliveries, {} events, {untold} calls untold, {} unverified", summary.webhooks, summary.webhooks_unique, summary.webhooks_unverified));
-    verdict.line("outbox empty, no dead letter", outbox.pending == 0 && outbox.dead == 0, &format!("{} pending, {} dead", outbox.pending, outbox.dead));
-    verdict.line("what records name stands in S3", missing_objects == 0,
-        &format!("{} profiles, {recordings} recordings, {missing_objects} objects missing", rows.iter().filter(|r| r.profile.is_some()).count()));
+    verdict.line(
+        "every ended call told downstream, signature verified",
+        untold == 0 && summary.webhooks_unverified == 0,
+        &format!(
+            "{} deliveries, {} events, {untold} calls untold, {} unverified",
+            summary.webhooks, summary.webhooks_unique, summary.webhooks_unverified
+        ),
+    );
+    verdict.line(
+        "outbox empty, no dead letter",
+        outbox.pending == 0 && outbox.dead == 0,
+        &format!("{} pending, {} dead", outbox.pending, outbox.dead),
+    );
+    verdict.line(
+        "what records name stands in S3",
+        missing_objects == 0,
+        &format!(
+            "{} profiles, {recordings} recordings, {missing_objects} objects missing",
+            rows.iter().filter(|r| r.profile.is_some()).count()
+        ),
+    );
     verdict.line(
         "profile fields of cooperative people right",
         share >= RIGHT && unprofiled == 0,
         &format!("{:.1} % (at least {:.0} %), {unprofiled} without a profile", share * 100.0, RIGHT * 100.0),
     );
     verdict.line("no slot held after the last call", slots == 0, &format!("{slots} held"));
-    verdict.line("no invariant broken, as the outside saw it", summary.broken.is_empty(), &summary.broken.join("; "));
+    verdict.line(
+        "no invariant broken, as the outside saw it",
+        summary.broken.is_empty(),
+        &summary.broken.join("; "),
+    );
     println!(
         "carrier: {} dials, {} legs, at most {} at once, {} callbacks, {} TwiML fetches; longest dead air {:.1} simulated s",
-        summary.creates, summary.legs, summary.peak_concurrent, summary.callbacks, summary.fetches, summary.longest_dead_air.seconds
+        summary.creates,
+        summary.legs,
+        summary.peak_concurrent,
+        summary.callbacks,
+        summary.fetches,
+        summary.longest_dead_air.seconds
     );
     for miss in misses.iter().take(5) {
         println!("  profile: {miss}");
@@ -159,7 +193,10 @@ fn tail(number: &str) -> &str {
 }
 
 fn table(rows: &[Row<'_>]) {
-    println!("{:<14} {:<15} {:<15} {:>8} {:>5} {:>8} {:>9}  call", "number", "person", "disposition", "attempts", "rang", "profile", "webhook");
+    println!(
+        "{:<14} {:<15} {:<15} {:>8} {:>5} {:>8} {:>9}  call",
+        "number", "person", "disposition", "attempts", "rang", "profile", "webhook"
+    );
     for row in rows {
         let profile = row.profile.map_or_else(|| "–".to_owned(), |(right, all)| format!("{right}/{all}"));
         println!(

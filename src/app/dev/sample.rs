@@ -55,6 +55,9 @@ pub(super) async fn post(api: SocketAddr, list: &[Entry]) -> anyhow::Result<Camp
         answer["duplicates"]
     );
     let id = answer["campaign_id"].as_str().unwrap_or_default();
-    anyhow::ensure!(answer["accepted"] == list.len(), "not every number of the sample list was accepted: {answer}");
+    anyhow::ensure!(
+        answer["accepted"] == list.len(),
+        "not every number of the sample list was accepted: {answer}"
+    );
     CampaignId::parse(id).with_context(|| format!("{id:?} is no campaign id"))
 }
