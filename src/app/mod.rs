@@ -1,1 +1,3 @@
 //! Composition only: configuration, roles, lifecycle and wiring.
+
+pub mod cli;
