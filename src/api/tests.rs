@@ -22,25 +22,25 @@ use crate::store::Store;
 use crate::store::testing::TestRedis;
 
 /// An API of the test's own.
-struct Fixture {
+pub(crate) struct Fixture {
     _redis: TestRedis,
     store: Store,
     clock: Clock,
-    router: Router,
+    pub(crate) router: Router,
     draining: Arc<AtomicBool>,
     performed: Arc<Mutex<Vec<Effect>>>,
 }
 
 /// What the API answered.
 #[derive(Debug)]
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
-    body: Value,
+    pub(crate) body: Value,
 }
 
 impl Fixture {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(ApiConfig { rate_per_second: 0, ..ApiConfig::default() }).await
     }
 
@@ -90,11 +90,11 @@ impl Fixture {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
-    async fn send(&self, method: Method, path: &str) -> Answer {
+    pub(crate) async fn send(&self, method: Method, path: &str) -> Answer {
         self.ask(Request::builder().method(method).uri(path).body(Body::empty()).unwrap()).await
     }
 

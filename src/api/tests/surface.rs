@@ -124,5 +124,9 @@ async fn what_is_served_is_described() {
         }
     }
     let text = description.body.to_string();
+    for reference in text.split("\"$ref\":\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        let pointer = reference.trim_start_matches('#');
+        assert!(description.body.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
     assert!(text.contains("api_key") && text.contains("adversarial_score"));
 }
