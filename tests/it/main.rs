@@ -4,8 +4,10 @@
 //! | --- | --- |
 //! | `support` | servers, proxies, balancers, processes and a raw Redis client, tested in place |
 //! | `tidy` | does the source keep the rules of the house |
+//! | `outbox` | does every event arrive, in order, whatever the receivers do |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
 mod openapi;
+mod outbox;
 mod support;
 mod tidy;
