@@ -21,7 +21,9 @@ impl WrapUp {
     /// # Errors
     /// Where Redis does not answer; the call comes due again by its lease.
     pub async fn archive_recording(&self, call: Call) -> Result<(), StoreError> {
-        let ready = call.body.recording.as_ref().filter(|r| r.status == RecordingStatus::Ready);
+        // One that should still run has lost its callback: the call is over, and the carrier knows whether it is there.
+        let open = |status| matches!(status, RecordingStatus::Ready | RecordingStatus::Running);
+        let ready = call.body.recording.as_ref().filter(|r| open(r.status));
         let Some(sid) = ready.map(|r| r.sid.clone()).filter(|_| call.phase() == Phase::Ended) else {
             return Ok(());
         };
