@@ -4,8 +4,12 @@
 //! | --- | --- |
 //! | `support` | servers, proxies, balancers, processes and a raw Redis client, tested in place |
 //! | `tidy` | does the source keep the rules of the house |
+//! | `store` | does the store keep its word on a real server |
+//! | `cluster` | and on a real cluster |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
+mod cluster;
 mod openapi;
+mod store;
 mod support;
 mod tidy;
