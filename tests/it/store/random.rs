@@ -40,7 +40,7 @@ async fn worker(bed: &Bed, rng: StdRng) {
             // Nothing at all: the worker died.
             let dice = rng.borrow_mut().random_range(0..10);
             if dice > 1 {
-                step(bed, claimed.call, dice).await;
+                Box::pin(step(bed, claimed.call, dice)).await;
             }
         }
         let (ready, due, _) = bed.store.queue_depth().await.expect("redis answers");
