@@ -17,8 +17,8 @@ const CALLS: usize = 60;
 
 pub(super) async fn any_workers_bring_every_call_to_an_end(bed: &Bed) {
     let seed: u64 =
-        std::env::var("CARILLON_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
-    eprintln!("CARILLON_TEST_SEED={seed}");
+        std::env::var("CARILLON_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    eprintln!("CARILLON_SEED={seed}");
     let mut calls = bed.calls_in(SHARD, CALLS / 2, None);
     // Two calls to each person, so that legs stand in each other's way.
     calls.extend(bed.calls_in(SHARD, CALLS / 2, None));
@@ -53,7 +53,7 @@ async fn step(bed: &Bed, call: Call, dice: u32) {
     let soon = Clock::System.now() + 5;
     let event = match (call.phase(), dice) {
         (Phase::Queued, 2) => Event::Deferred { until: soon, reason: "window" },
-        (Phase::Queued, 3) => Event::RecordingStarted { recording: "RE1".into() },
+        (Phase::Queued, 3) => Event::RecordingReady { recording: "RE1".into() },
         (Phase::Queued, _) => {
             match bed.start(&call).await.expect("redis answers") {
                 Applied::Done(call, _) if dice == 4 => {
@@ -81,6 +81,7 @@ async fn step(bed: &Bed, call: Call, dice: u32) {
             adversarial_score: None,
             employment_gaps: None,
         },
+        (Phase::Ended, _) => Event::ArtefactAdded { artefact: None },
         _ => return,
     };
     bed.apply(&call, event).await;
