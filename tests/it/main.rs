@@ -3,9 +3,11 @@
 //! | module | what it asks |
 //! | --- | --- |
 //! | `support` | servers, proxies, balancers, processes and a raw Redis client, tested in place |
+//! | `journeys` | the whole program from outside: fleets, people, what the callee hears, dependencies away |
 //! | `tidy` | does the source keep the rules of the house |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
+mod journeys;
 mod openapi;
 mod support;
 mod tidy;

@@ -6,6 +6,7 @@
 
 pub(crate) mod balancer;
 pub(crate) mod cluster;
+pub(crate) mod fleet;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -16,6 +17,7 @@ pub(crate) mod wait;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use cluster::RedisCluster;
+pub(crate) use fleet::{Fleet, FleetConfig};
 pub(crate) use process::Process;
 pub(crate) use proxy::TcpProxy;
 pub(crate) use raw::{RawRedis, Value};
