@@ -62,7 +62,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let passed = dev::run(args).await?;
             Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        Command::Check(args) => Ok(carillon::app::check(args).await?),
+        Command::Check(args) => Ok(Box::pin(carillon::app::check(args)).await?),
         Command::Call(args) => Ok(cli::call::run(&args).await),
     }
 }

@@ -1,5 +1,6 @@
 //! Calls that are there: status, list, cancel.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,10 +20,12 @@ use crate::base::clock::Millis;
 use crate::domain::call::{Call, Event, Phase};
 use crate::domain::disposition::Disposition;
 use crate::domain::ids::{CallId, CampaignId, Shard};
-use crate::store::Committed;
+use crate::store::{Committed, StoreError};
 
 /// How often a change is tried again because somebody else wrote in between.
 const CONFLICTS: u32 = 20;
+/// How many campaigns are looked through for those of an agent.
+const CAMPAIGNS: usize = 1_000;
 
 pub(super) fn unknown() -> Problem {
     Problem::new(Kind::UnknownCall, "no call has this id")
@@ -39,11 +42,8 @@ pub(super) async fn status(State(app): State<Arc<App>>, Path(id): Path<String>) 
     let id = CallId::parse(&id).ok_or_else(unknown)?;
     if let Some(call) = app.store().load(&id).await? {
         let lines = app.store().transcript(&id).await?;
-        let campaign = match &call.campaign {
-            Some(campaign) => app.store().campaign(campaign).await?,
-            None => None,
-        };
-        let view = CallView::of(&call).with_agent(campaign.and_then(|c| c.agent)).with_transcript(lines);
+        let agent = campaign_agent(&app, &call).await?;
+        let view = CallView::of(&call).with_agent(agent).with_transcript(lines);
         return Ok(Json(view).into_response());
     }
     let Some(archive) = &app.api.archive else { return Err(unknown()) };
@@ -85,7 +85,7 @@ pub(super) async fn cancel(
     }
     // Between our look and our write it may have ended: then it is told as it is.
     let call = observe(&app, call, || Event::Cancel).await?.ok_or_else(unknown)?;
-    if call.phase() == Phase::Ended && !call.body.cancel_requested {
+    if matches!(call.phase(), Phase::WrapUp | Phase::Ended) && !call.body.cancel_requested {
         return Err(Problem::new(Kind::AlreadyEnded, "this call is over; nothing is left to cancel"));
     }
     let canceled = Canceled { call_id: id.to_string(), status: call.phase().as_str() };
@@ -137,7 +137,7 @@ pub(super) struct CallList {
         ("status" = Option<String>, Query, description = "`queued`, `dialing`, …, `ended`"),
         ("disposition" = Option<String>, Query, description = "`completed`, `busy`, …"),
         ("campaign_id" = Option<String>, Query, description = "calls of this campaign"),
-        ("agent" = Option<String>, Query, description = "calls that name this agent themselves"),
+        ("agent" = Option<String>, Query, description = "calls of this agent"),
         ("phone_hash" = Option<String>, Query, description = "calls to this person"),
         ("created_after" = Option<String>, Query, description = "accepted at or after (RFC 3339)"),
         ("created_before" = Option<String>, Query, description = "accepted before (RFC 3339)"),
@@ -161,6 +161,15 @@ pub(super) async fn list(
     let cursor = query.one_of("cursor", read_cursor, "the next_cursor of another page");
     query.finish()?;
 
+    let campaigns_of_agent = match &agent {
+        Some(agent) => campaigns_with(&app, agent).await?,
+        None => HashSet::new(),
+    };
+    let is_agents = |call: &Call, agent: &str| match (&call.body.agent, &call.campaign) {
+        (Some(own), _) => own == agent,
+        (None, Some(campaign)) => campaigns_of_agent.contains(campaign),
+        (None, None) => false,
+    };
     let start = cursor.or_else(|| before.map(|at| (at, lowest_id())));
     let page = app
         .store()
@@ -168,7 +177,7 @@ pub(super) async fn list(
             phase.is_none_or(|p| call.phase() == p)
                 && disposition.is_none_or(|d| call.ending().is_some_and(|e| e.disposition == d))
                 && campaign.as_ref().is_none_or(|c| call.campaign.as_ref() == Some(c))
-                && agent.as_ref().is_none_or(|a| call.body.agent.as_ref() == Some(a))
+                && agent.as_ref().is_none_or(|a| is_agents(call, a))
                 && hash.as_ref().is_none_or(|h| call.phone_hash.as_str() == h)
                 && after.is_none_or(|at| call.body.created_at >= at)
                 && before.is_none_or(|at| call.body.created_at < at)
@@ -177,10 +186,23 @@ pub(super) async fn list(
     let oldest = |next: &str| next.split_once(':').and_then(|(at, _)| at.parse::<Millis>().ok()).unwrap_or(0);
     // Nothing older than `created_after` can follow.
     let next = page.next.filter(|next| after.is_none_or(|at| oldest(next) >= at));
-    Ok(Json(CallList {
-        calls: page.calls.iter().map(CallView::of).collect(),
-        next_cursor: next.map(|next| URL_SAFE_NO_PAD.encode(next)),
-    }))
+    let mut calls = Vec::with_capacity(page.calls.len());
+    for call in &page.calls {
+        calls.push(CallView::of(call).with_agent(campaign_agent(&app, call).await?));
+    }
+    Ok(Json(CallList { calls, next_cursor: next.map(|next| URL_SAFE_NO_PAD.encode(next)) }))
+}
+
+/// The agent that a call's campaign names.
+pub(super) async fn campaign_agent(app: &App, call: &Call) -> Result<Option<String>, StoreError> {
+    let Some(campaign) = &call.campaign else { return Ok(None) };
+    Ok(app.store().campaign(campaign).await?.and_then(|c| c.agent))
+}
+
+/// The newest campaigns of an agent.
+async fn campaigns_with(app: &App, agent: &str) -> Result<HashSet<CampaignId>, StoreError> {
+    let campaigns = app.store().campaigns(CAMPAIGNS).await?;
+    Ok(campaigns.into_iter().filter(|c| c.agent.as_deref() == Some(agent)).map(|c| c.id).collect())
 }
 
 /// An id that stands before all others, so that a cursor of it begins with the moment before.

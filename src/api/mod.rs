@@ -25,7 +25,7 @@ mod problems;
 mod suppressions;
 mod system;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod view;
 
 use std::sync::Arc;

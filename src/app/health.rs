@@ -32,7 +32,7 @@ pub(super) fn report(
             {
                 return report.clone();
             }
-            let report = ask(&parts, role).await;
+            let report = Box::pin(ask(&parts, role)).await;
             *last = Some((Instant::now(), report.clone()));
             report
         }

@@ -29,7 +29,9 @@ use crate::store::Store;
 pub async fn check(args: CheckArgs) -> anyhow::Result<ExitCode> {
     let report = match Config::load(Role::Check) {
         Err(problems) => Report::Misconfigured(problems),
-        Ok(config) => Report::Asked { warnings: config.warnings.clone(), probes: probes(&config).await },
+        Ok(config) => {
+            Report::Asked { warnings: config.warnings.clone(), probes: Box::pin(probes(&config)).await }
+        }
     };
     let mut out = std::io::stdout().lock();
     let verdict = check::run(&report, args, &mut out)?;

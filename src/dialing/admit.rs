@@ -92,6 +92,8 @@ impl Dialer {
     }
 
     /// Dial it (with the evidence why), or the event that says why not.
+    // An event is as large as its largest kind; it is applied at once and goes nowhere.
+    #[allow(clippy::result_large_err)]
     fn verdict(&self, call: &Call, banned: bool, now: Millis) -> Result<serde_json::Value, Event> {
         if banned {
             return Err(Event::Suppressed);

@@ -233,7 +233,8 @@ impl Store {
                 return Ok(Applied::Stale(Box::new(call)));
             }
             let decides = change.decides;
-            match self.commit(change, None, checks).await? {
+            // Boxed: the record and its plan are large, and every engine awaits this from deep inside its own future.
+            match Box::pin(self.commit(change, None, checks)).await? {
                 Committed::Done(call, effects) => return Ok(Applied::Done(call, effects)),
                 Committed::Conflict(theirs) if decides && theirs.head.epoch != epoch => {
                     return Ok(Applied::Stale(theirs));

@@ -95,7 +95,7 @@ impl Transport {
                     let (id, sid) = (id.clone(), sid.to_owned());
                     // In a task of its own: a bridge line may answer this request while the turn goes on.
                     let task = self.tasks.spawn(async move {
-                        transport.run_turn(&id, &sid, turn, *resumed, &token, patience_over).await
+                        Box::pin(transport.run_turn(&id, &sid, turn, *resumed, &token, patience_over)).await
                     });
                     return match tokio::time::timeout_at(deadline, task).await {
                         Ok(Ok(answer)) => answer,

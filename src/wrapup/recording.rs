@@ -21,7 +21,9 @@ impl WrapUp {
     /// # Errors
     /// Where Redis does not answer; the call comes due again by its lease.
     pub async fn archive_recording(&self, call: Call) -> Result<(), StoreError> {
-        let ready = call.body.recording.as_ref().filter(|r| r.status == RecordingStatus::Ready);
+        // One that should still run has lost its callback: the call is over, and the carrier knows whether it is there.
+        let open = |status| matches!(status, RecordingStatus::Ready | RecordingStatus::Running);
+        let ready = call.body.recording.as_ref().filter(|r| open(r.status));
         let Some(sid) = ready.map(|r| r.sid.clone()).filter(|_| call.phase() == Phase::Ended) else {
             return Ok(());
         };
@@ -31,7 +33,7 @@ impl WrapUp {
         let key = keys::recording(call.body.created_at, &call.id);
         if refused {
             return match self.forget(&sid, &key).await {
-                Ok(()) => self.settle(call, None).await,
+                Ok(()) => Box::pin(self.settle(call, None)).await,
                 Err(why) => {
                     tracing::warn!(call_id = %call.id, why, "a recording without consent is not deleted yet");
                     self.later(call).await
@@ -44,7 +46,7 @@ impl WrapUp {
             Fetched::Absent if call.body.setbacks < MOST_ABSENCES => return self.later(call).await,
             Fetched::Absent => {
                 tracing::warn!(call_id = %call.id, "the carrier does not have the recording; given up");
-                return self.settle(call, None).await;
+                return Box::pin(self.settle(call, None)).await;
             }
         }
         fault::point("recording_before_delete");
@@ -55,7 +57,8 @@ impl WrapUp {
                 return self.later(call).await;
             }
         }
-        self.settle(call, Some(Artefact { kind: "recording".to_owned(), key })).await
+        let artefact = Artefact { kind: "recording".to_owned(), key };
+        Box::pin(self.settle(call, Some(artefact))).await
     }
 
     async fn fetch(&self, call: &Call, sid: &str, key: &str) -> Fetched {

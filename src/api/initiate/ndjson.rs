@@ -88,7 +88,7 @@ impl Lines {
                 self.buffer.advance(1);
                 line
             }
-            None if at_end && !(self.buffer.is_empty() && !self.too_long) => self.buffer.split(),
+            None if at_end && (self.too_long || !self.buffer.is_empty()) => self.buffer.split(),
             None => {
                 self.searched = self.buffer.len();
                 if self.searched > LINE {

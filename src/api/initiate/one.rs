@@ -1,4 +1,4 @@
-//! One call.
+//! One call coming in: a JSON object, perhaps under an idempotency key.
 
 use axum::response::Response;
 use serde_json::{Map, Value};

@@ -312,6 +312,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_file_is_posted_to_the_real_api_and_watched() {
+        let api = crate::api::tests::Fixture::start().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = api.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("people.csv");
+        std::fs::write(&file, "phone,name\n+14155552671,Ann\n+14155552672,Bob\n12,Eve\n").unwrap();
+        let posted = CallArgs {
+            numbers: Vec::new(),
+            file: Some(file),
+            agent: Some("interview".into()),
+            no_watch: true,
+            json: true,
+            ..args(&url)
+        };
+        let mut out = Vec::new();
+        assert!(!call(&posted, &mut out).await.unwrap(), "a row was rejected");
+        let answer: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((answer["accepted"].as_u64(), answer["rejected"].as_u64()), (Some(2), Some(1)));
+
+        let campaign = answer["campaign_id"].as_str().unwrap();
+        for listed in api.get("/api/calls").await.body["calls"].as_array().unwrap() {
+            let path = format!("/api/calls/{}/cancel", listed["call_id"].as_str().unwrap());
+            assert!(api.send(Method::POST, &path).await.status.is_success());
+        }
+        let client = Client::new(&url, None).unwrap();
+        let calls = watch(&client, campaign, 2, true).await.unwrap();
+        assert_eq!(calls.len(), 2);
+        assert!(calls.iter().all(|c| c["disposition"] == "canceled"), "{calls:?}");
+
+        let wrong = CallArgs { numbers: vec!["12".into()], ..args(&url) };
+        let error = call(&wrong, &mut Vec::new()).await.unwrap_err();
+        assert!(error.to_string().contains("422"), "{error}");
+    }
+
+    #[tokio::test]
     async fn rejected_rows_and_wrong_keys_fail() {
         let url =
             api(|_| (202, json!({"campaign_id": "cmp_1", "accepted": 1, "rejected": 1, "errors": []}))).await;

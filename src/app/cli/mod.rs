@@ -1,4 +1,4 @@
-//! The operator's commands, as far as they are more than starting a role.
+//! The operator's commands: they talk to a running API over HTTP like anybody else, or look at a configuration.
 
 pub mod call;
 pub mod check;

@@ -42,7 +42,7 @@ impl Change {
             E::Watched => self.watched(rules, now),
             E::MaxDuration => self.max_duration(rules, now),
             E::Concluded { artefacts, outcome, adversarial_score, employment_gaps } => {
-                self.concluded(artefacts, outcome, adversarial_score, employment_gaps, now)
+                self.concluded(artefacts, outcome, adversarial_score, employment_gaps, rules, now)
             }
             E::Accepted(leg) => self.seen(&leg, Phase::Dialing, rules, now),
             E::Rang(leg) => self.seen(&leg, Phase::Ringing, rules, now),

@@ -197,6 +197,7 @@ impl Change {
         outcome: Option<(String, &'static str, Value)>,
         adversarial_score: Option<f64>,
         employment_gaps: Option<Value>,
+        rules: &Rules,
         now: Millis,
     ) -> Result<(), Stale> {
         let State::WrapUp { ending } = &self.call.state else { return Err(Stale) };
@@ -226,8 +227,12 @@ impl Change {
             self.notice(&kind, 0, &[(field, document)], now);
         }
         self.end(ending, now);
-        if self.call.body.recording.as_ref().is_some_and(|r| r.status == RecordingStatus::Ready) {
-            self.call.head.due = now;
+        self.call.body.setbacks = 0;
+        match self.call.body.recording.as_ref().map(|r| r.status) {
+            Some(RecordingStatus::Ready) => self.call.head.due = now,
+            // Its callback is on its way, or lost: then the carrier is asked.
+            Some(RecordingStatus::Running) => self.call.head.due = now + rules.timings.talk_watch,
+            _ => {}
         }
         Ok(())
     }
