@@ -232,7 +232,7 @@ fn observe(answer: &mut Answer<'_>) -> Option<(String, Ending)> {
         turn: answer.input.n,
         heard: &answer.input.heard,
         question: question.map_or("", |l| l.text.as_str()),
-        consent: answer.input.dialogue.consent,
+        consent: answer.dialogue.consent,
         now: answer.input.now,
     };
     let observation = (answer.input.agent.observe)(&mut answer.dialogue.draft, &observed);

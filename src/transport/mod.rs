@@ -87,7 +87,8 @@ pub struct TurnTiming {
 
 impl Default for TurnTiming {
     fn default() -> Self {
-        Self { hold: Duration::from_secs(4), lease: 2_500, bridges: 3 }
+        // With the second by which Twilio knows that the callee has stopped speaking, silence stays under five.
+        Self { hold: Duration::from_millis(3_500), lease: 2_500, bridges: 3 }
     }
 }
 

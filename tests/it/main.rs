@@ -3,6 +3,7 @@
 //! | module | what it asks |
 //! | --- | --- |
 //! | `support` | servers, proxies, balancers, processes and a raw Redis client, tested in place |
+//! | `journeys` | the whole program from outside: fleets, people, what the callee hears, dependencies away |
 //! | `tidy` | does the source keep the rules of the house |
 //! | `wrapup` | what becomes of a call after the hang-up, S3, model and carrier failing |
 //! | `outbox` | does every event arrive, in order, whatever the receivers do |
@@ -11,6 +12,7 @@
 //! | `openapi` | do our requests agree with the vendor's own description |
 
 mod cluster;
+mod journeys;
 mod openapi;
 mod outbox;
 mod store;

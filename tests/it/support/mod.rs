@@ -7,7 +7,9 @@
 pub(crate) mod backend;
 pub(crate) mod balancer;
 pub(crate) mod cluster;
+pub(crate) mod fleet;
 pub(crate) mod invariants;
+pub(crate) mod monitor;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -19,6 +21,8 @@ pub(crate) mod wait;
 pub(crate) use backend::Backend;
 pub(crate) use balancer::Balancer;
 pub(crate) use cluster::RedisCluster;
+pub(crate) use fleet::{Fleet, FleetConfig};
+pub(crate) use monitor::Monitor;
 pub(crate) use process::Process;
 pub(crate) use proxy::TcpProxy;
 pub(crate) use raw::{RawRedis, Value};
