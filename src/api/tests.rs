@@ -72,6 +72,7 @@ impl Fixture {
             clock: clock.clone(),
             rules: Rules::default(),
             agents: Arc::new(|name| name == "interview"),
+            outcome_events: vec!["worker_profile_completed".into()],
             perform: Arc::new(move |_, effects| {
                 done.lock().unwrap().extend(effects);
                 async {}.boxed()
