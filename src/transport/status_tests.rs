@@ -31,11 +31,14 @@ use crate::transport::{TurnTiming, router};
 
 const BASE: &str = "https://calls.example.com";
 
+/// A form that the carrier was sent, field by field.
+type Form = Vec<(String, String)>;
+
 /// A transport whose carrier notes each form it is sent.
 struct World {
     _redis: TestRedis,
     transport: Transport,
-    told: Arc<Mutex<Vec<Vec<(String, String)>>>>,
+    told: Arc<Mutex<Vec<Form>>>,
 }
 
 fn token() -> SecretString {
@@ -49,7 +52,7 @@ impl World {
         let told: Arc<Mutex<Vec<_>>> = Arc::default();
         let noted = Arc::clone(&told);
         let carrier = Router::new().fallback(move |body: String| async move {
-            let form: Vec<(String, String)> = serde_urlencoded::from_str(&body).unwrap();
+            let form: Form = serde_urlencoded::from_str(&body).unwrap();
             noted.lock().unwrap().push(form);
             axum::Json(json!({"sid": "CA1", "status": "in-progress"}))
         });
