@@ -9,12 +9,14 @@
 //! | `outbox` | does every event arrive, in order, whatever the receivers do |
 //! | `store` | does the store keep its word on a real server |
 //! | `cluster` | and on a real cluster |
+//! | `readme` | does what the README prints work when it is pasted |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
 mod cluster;
 mod journeys;
 mod openapi;
 mod outbox;
+mod readme;
 mod store;
 mod support;
 mod tidy;
