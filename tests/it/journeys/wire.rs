@@ -25,10 +25,13 @@ async fn fleet() -> Fleet {
 async fn every_request_to_twilio_is_one_that_twilio_describes() {
     let Some(validator) = Validator::load() else { return };
     let mut fleet = fleet().await;
-    // An answer that is lost makes the dialer look the call up.
-    fleet.sim.faults().add(Rule::next(Target::TwilioCreate, Fault::AcceptThenDrop, 1));
     let number = |kind| fleet.sim.world().number(kind, 0);
-    let lost = fleet.call(&number(Kind::NoAnswer), json!({})).await;
+    // An answer that is lost, and callbacks that never come: the dialer asks after the call.
+    let busy = number(Kind::Busy);
+    let lost = Rule::next(Target::TwilioCreate, Fault::AcceptThenDrop, 1).matching(&busy);
+    fleet.sim.faults().add(lost);
+    fleet.sim.faults().add(Rule::always(Target::Callbacks, Fault::Missing).matching(&busy));
+    let lost = fleet.call(&busy, json!({})).await;
     let interview = fleet.call(&number(Kind::Cooperative), json!({})).await;
     let machine = fleet.call(&number(Kind::Voicemail), json!({})).await;
     for call in [&interview, &machine, &lost] {
@@ -75,7 +78,7 @@ async fn every_request_to_twilio_is_one_that_twilio_describes() {
         println!("{times:>4} {request}");
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for needed in ["POST Calls.json", "GET Calls.json", "POST Calls/", "Recordings.json"] {
+    for needed in ["POST Calls.json", "GET Calls.json", "GET Calls/", "POST Calls/", "Recordings.json"] {
         assert!(seen.keys().any(|request| request.contains(needed)), "no {needed} among {:?}", seen.keys());
     }
     let broken = fleet.invariants().await;
