@@ -39,12 +39,15 @@ fn a_line_that_cannot_be_read_is_found_and_not_quoted() {
 
 #[test]
 fn suspicious_lines_are_warnings() {
-    let file = format!("{}AWS_PROFILE=x\nLOG_LEVEL=info\nLOG_LEVEL=debug\n", as_file(GOOD));
+    let file = format!(
+        "{}AWS_PROFILE=x\nLOG_LEVEL=info\nLOG_LEVEL=debug\nRECORDING=\nRECORDING=off\n",
+        as_file(GOOD)
+    );
     let real = [("TWILIO_ACOUNT_SID", "AC1"), ("PATH", "/bin")];
     let config = Config::from_sources(sources(&real, Ok(Some(file))), Role::All).expect("good");
     let names: Vec<&str> = config.warnings.iter().map(|w| w.variable.as_str()).collect();
     assert_eq!(names, ["AWS_PROFILE", "LOG_LEVEL", "TWILIO_ACOUNT_SID"]);
-    assert_eq!(config.log.level, "info");
+    assert_eq!(config.log.level, "debug", "the last counts, as in a shell");
 }
 
 #[cfg(unix)]
