@@ -142,7 +142,7 @@ impl Case {
             workers: 1,
             // What a dead node had claimed to deliver is left alone for this long and some seconds.
             env: vec![("WEBHOOK_TIMEOUT".into(), "2".into())],
-            sim: SimConfig { seed: seed(), speed: 20.0, max_cps: 20.0, ..SimConfig::default() },
+            sim: SimConfig { seed: seed(), speed: 50.0, max_cps: 20.0, ..SimConfig::default() },
             ..FleetConfig::default()
         })
         .await;
