@@ -155,6 +155,8 @@ impl Worker {
                 }
             }
         }
+        // The permit grants in the order of asking: an urgent call never stands behind a list.
+        waiting.sort_by_key(|claimed| claimed.call.campaign.is_some());
         let asked = !waiting.is_empty();
         round.budget = self
             .dialer

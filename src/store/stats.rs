@@ -125,32 +125,48 @@ impl Store {
         (at, id): &(Millis, CallId),
         limit: usize,
     ) -> Result<Vec<(Millis, CallId)>, StoreError> {
-        let rows = try_join_all(Shard::all().map(|shard| async move {
-            let args = vec![
-                keys::calls(shard, day),
-                at.to_string(),
-                "-inf".into(),
-                "WITHSCORES".into(),
-                "LIMIT".into(),
-                "0".into(),
-                (limit + 16).to_string(),
-            ];
-            let flat = self.command("ZREVRANGEBYSCORE", args).await?.into_array();
-            Ok::<_, StoreError>(flat)
-        }))
-        .await?;
-        let mut all: Vec<(Millis, CallId)> = rows
-            .iter()
-            .flat_map(|flat| flat.chunks_exact(2))
-            .filter_map(|pair| {
-                let id = CallId::parse(&pair[0].as_string()?)?;
-                Some((pair[1].as_f64()? as Millis, id))
-            })
-            .filter(|entry| (entry.0, &entry.1) < (*at, id))
-            .collect();
+        let rows =
+            try_join_all(Shard::all().map(|shard| self.shard_entries(shard, day, (*at, id), limit))).await?;
+        let mut all: Vec<(Millis, CallId)> = rows.into_iter().flatten().collect();
         all.sort_by(|a, b| b.cmp(a));
         all.truncate(limit);
         Ok(all)
+    }
+
+    /// The same of one shard. A list that was posted at once has one time for all its calls, more of them than one page
+    /// holds: what the cursor has passed is skipped here until the page is full or the day ends.
+    async fn shard_entries(
+        &self,
+        shard: Shard,
+        day: &str,
+        (at, id): (Millis, &CallId),
+        limit: usize,
+    ) -> Result<Vec<(Millis, CallId)>, StoreError> {
+        // Ids sort by their shard first: of the cursor's own millisecond, higher shards were listed whole.
+        let from = if shard.0 > id.shard().0 { format!("({at}") } else { at.to_string() };
+        let mut found = Vec::new();
+        let mut offset = 0;
+        loop {
+            let args = vec![
+                keys::calls(shard, day),
+                from.clone(),
+                "-inf".into(),
+                "WITHSCORES".into(),
+                "LIMIT".into(),
+                offset.to_string(),
+                limit.to_string(),
+            ];
+            let flat = self.command("ZREVRANGEBYSCORE", args).await?.into_array();
+            let read = flat.len() / 2;
+            found.extend(flat.chunks_exact(2).filter_map(|pair| {
+                let entry = (pair[1].as_f64()? as Millis, CallId::parse(&pair[0].as_string()?)?);
+                ((entry.0, &entry.1) < (at, id)).then_some(entry)
+            }));
+            if read < limit || found.len() >= limit {
+                return Ok(found);
+            }
+            offset += read;
+        }
     }
 
     /// Rows of a campaign's results, oldest first: `call_id disposition attempt ended_at`.

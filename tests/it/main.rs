@@ -8,12 +8,16 @@
 //! | `tidy` | does the source keep the rules of the house |
 //! | `wrapup` | what becomes of a call after the hang-up, S3, model and carrier failing |
 //! | `outbox` | does every event arrive, in order, whatever the receivers do |
+//! | `store` | does the store keep its word on a real server |
+//! | `cluster` | and on a real cluster |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
+mod cluster;
 mod faults;
 mod journeys;
 mod openapi;
 mod outbox;
+mod store;
 mod support;
 mod tidy;
 mod wrapup;

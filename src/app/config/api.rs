@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::reader::{Reader, is_loopback, plain_url, secret, whole};
 
-/// The shortest API key that is accepted, in characters.
+/// The shortest API key that may guard calls to real people, in characters.
 const SHORTEST_KEY: usize = 16;
 /// The longest `BASE_URL`: callback URLs grow from it, and Twilio takes 4,000 characters.
 const LONGEST_BASE: usize = 500;
@@ -28,7 +28,15 @@ pub struct ApiSection {
 impl ApiSection {
     pub(super) fn read(from: &mut Reader<'_>, serves: bool, real_carrier: bool) -> Option<Self> {
         let bind_addr = from.read("BIND_ADDR", bind_addr);
-        let keys = from.maybe("API_KEYS", keys);
+        let keys = from.maybe("API_KEYS", |text| keys(text, if real_carrier { SHORTEST_KEY } else { 1 }));
+        if let Some(Some(keys)) = &keys
+            && keys.iter().any(|key| key.expose_secret().chars().count() < SHORTEST_KEY)
+        {
+            from.warn(
+                "API_KEYS",
+                format!("has a key shorter than {SHORTEST_KEY} characters: good for a rehearsal alone"),
+            );
+        }
         if let (true, Some(at), Some(None)) = (serves, bind_addr, &keys)
             && !at.ip().to_canonical().is_loopback()
         {
@@ -62,12 +70,12 @@ fn bind_addr(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an IP address and port, such as 127.0.0.1:8080 or [::]:8080".to_owned())
 }
 
-fn keys(text: &str) -> Result<Vec<SecretString>, String> {
+fn keys(text: &str, shortest: usize) -> Result<Vec<SecretString>, String> {
     let keys = text
         .split(',')
         .map(str::trim)
         .filter(|key| !key.is_empty())
-        .map(|key| secret(SHORTEST_KEY)(key).map_err(|why| format!("keys separated by commas, each {why}")))
+        .map(|key| secret(shortest)(key).map_err(|why| format!("keys separated by commas, each {why}")))
         .collect::<Result<Vec<_>, _>>()?;
     if keys.is_empty() {
         return Err("keys separated by commas".to_owned());

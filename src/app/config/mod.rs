@@ -169,7 +169,7 @@ impl Config {
         // Every section is read before any is missed.
         let node = NodeSection::read(&mut from, role, environment);
         let api = ApiSection::read(&mut from, role.serves_clients(), real);
-        let redis = RedisSection::read(&mut from, environment);
+        let redis = RedisSection::read(&mut from, environment, real);
         let twilio = TwilioSection::read(&mut from, role.works());
         let calling = CallingSection::read(&mut from, real);
         let model = ModelSection::read(&mut from);

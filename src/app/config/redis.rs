@@ -26,9 +26,21 @@ pub struct RedisSection {
 }
 
 impl RedisSection {
-    pub(super) fn read(from: &mut Reader<'_>, environment: Option<Environment>) -> Option<Self> {
+    pub(super) fn read(
+        from: &mut Reader<'_>,
+        environment: Option<Environment>,
+        real_carrier: bool,
+    ) -> Option<Self> {
         let url = from.read_quiet("REDIS_URL", |text| redis_url(text).map(|()| SecretString::from(text)));
-        let phone_hash_key = from.read_quiet("PHONE_HASH_KEY", hash_key);
+        // A guessable key is no key where real people's numbers are hashed under it.
+        let weak = from.set("PHONE_HASH_KEY").and_then(|text| hash_key(&text).err());
+        if let (Some(why), false) = (&weak, real_carrier) {
+            from.warn("PHONE_HASH_KEY", format!("is good for a rehearsal alone; expected {why}"));
+        }
+        let phone_hash_key = from.read_quiet("PHONE_HASH_KEY", |text| match weak {
+            Some(why) if real_carrier => Err(why),
+            _ => Ok(Arc::new(SecretBox::new(Box::new(text.as_bytes().to_vec())))),
+        });
         let allow_eviction = from.read("REDIS_ALLOW_EVICTION", flag);
         if allow_eviction == Some(true) && environment == Some(Environment::Production) {
             from.warn("REDIS_ALLOW_EVICTION", "is true in production: a full Redis will lose queued calls");
@@ -62,7 +74,7 @@ fn redis_url(text: &str) -> Result<(), String> {
 }
 
 /// Judges strength alone. A telephone number has so few digits that a guessable key would be no key.
-fn hash_key(text: &str) -> Result<Arc<SecretBox<Vec<u8>>>, String> {
+fn hash_key(text: &str) -> Result<(), String> {
     let bare = text.trim_end_matches('=');
     let decoded = STANDARD_NO_PAD.decode(bare).or_else(|_| URL_SAFE_NO_PAD.decode(bare));
     if text.chars().count() < 32 && decoded.map_or(0, |bytes| bytes.len()) < 16 {
@@ -71,5 +83,5 @@ fn hash_key(text: &str) -> Result<Arc<SecretBox<Vec<u8>>>, String> {
     if text.chars().collect::<HashSet<_>>().len() < 8 {
         return Err("a random key, not one of so few different characters".to_owned());
     }
-    Ok(Arc::new(SecretBox::new(Box::new(text.as_bytes().to_vec()))))
+    Ok(())
 }

@@ -405,3 +405,22 @@ fn a_rehearsal_has_shorter_watchdogs() {
     let timings = good(&[SIMULATED, ("TIME_SCALE", "10"), ("RING_TIMEOUT", "40")]).calling.timings();
     assert_eq!(timings.ring_watch, 6_000);
 }
+
+#[test]
+fn a_rehearsal_may_have_weak_keys_and_is_told_so() {
+    let rehearsal = [
+        ("TWILIO_API_BASE_URL", "http://127.0.0.1:9000"),
+        ("API_KEYS", "short"),
+        ("PHONE_HASH_KEY", "guessable"),
+        ("TWILIO_ACCOUNT_SID", "ACtest"),
+        ("TWILIO_PHONE_NUMBER", "+15550001111"),
+    ];
+    let config = good(&rehearsal);
+    let warned: Vec<&str> = config.warnings.iter().map(|w| w.variable.as_str()).collect();
+    for name in ["API_KEYS", "PHONE_HASH_KEY"] {
+        assert!(warned.contains(&name), "{warned:?}");
+    }
+    let mut names = wrong(&rehearsal[1..], Role::All);
+    names.sort_unstable();
+    assert_eq!(names, ["API_KEYS", "PHONE_HASH_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_PHONE_NUMBER"]);
+}

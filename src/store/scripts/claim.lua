@@ -40,7 +40,9 @@ for _, id in ipairs(ids) do
   elseif banned(record) then
     take(id, key, record, true)
   else
-    -- Waited for its time; now it waits for its turn.
+    -- Waited for its time; now it waits for its turn. The epoch rises here too: whoever held it let the lease lapse, and
+    -- a decision of theirs would put the call into DUE while it stands in a lane.
+    redis.call('SET', key, raise(record), 'KEEPTTL')
     local lane = string.match(record, '^([^\n]*)\n', 63)
     redis.call('ZREM', KEYS[1], id)
     redis.call('RPUSH', 'READY:' .. tag .. ':' .. lane, id)
@@ -71,7 +73,11 @@ end
 
 drain('-', tonumber(ARGV[5]))
 local left = tonumber(ARGV[4])
-local lanes = redis.call('SMEMBERS', KEYS[2])
+-- The urgent lane had its own budget and takes no share of this one.
+local lanes = {}
+for _, lane in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+  if lane ~= '-' then lanes[#lanes + 1] = lane end
+end
 if left > 0 and #lanes > 0 then
   -- Rotating by time, so that no lane is always first.
   local first = now % #lanes
@@ -79,11 +85,15 @@ if left > 0 and #lanes > 0 then
   for round = 1, 2 do
     for i = 0, #lanes - 1 do
       local lane = lanes[(first + i) % #lanes + 1]
-      if left > 0 and lane ~= '-' then
+      if left > 0 then
         left = left - drain(lane, math.min(left, round == 1 and share or left))
       end
     end
   end
+end
+-- A lane that this claim emptied is none to come back for.
+for _, lane in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+  if redis.call('EXISTS', 'READY:' .. tag .. ':' .. lane) == 0 then redis.call('SREM', KEYS[2], lane) end
 end
 out[3] = redis.call('SCARD', KEYS[2])
 out[4] = lost

@@ -53,7 +53,9 @@ if after == 'E' then
 else
   redis.call('SET', KEYS[1], record)
 end
-if plan.due > 0 then
+if before == 'Q' and after == 'Q' and not plan.epoch then
+  -- Something was learned of a call that waits: it goes on waiting where it stands, in its lane or under its lease.
+elseif plan.due > 0 then
   redis.call('ZADD', KEYS[2], plan.due, id)
 else
   redis.call('ZREM', KEYS[2], id)
@@ -67,6 +69,7 @@ end
 if after == 'E' then
   redis.call('PEXPIRE', KEYS[3], plan.ttl)
   redis.call('PEXPIRE', KEYS[4], plan.ttl)
+  redis.call('PEXPIRE', KEYS[5], plan.ttl)
 end
 
 -- The person: which calls are open, which of them has a leg out.
@@ -82,8 +85,8 @@ if before ~= after then
   elseif dirty then
     redis.call('HDEL', KEYS[10], hash)
   end
-  if after == 'E' and before == 'Q' then
-    -- Ended while it waited: it may stand in its lane.
+  if before == 'Q' and not plan.start then
+    -- Ended or adopted while it waited: it may stand in its lane. A dial was claimed out of it.
     local lane = string.match(record, '^([^\n]*)\n', 63)
     redis.call('LREM', 'READY:' .. tag .. ':' .. lane, 1, id)
   end
@@ -130,6 +133,7 @@ if plan.child then
     local its = string.sub(plan.child.id, 8)
     redis.call('HSET', KEYS[10], hash, open and (open .. ' ' .. its) or its)
     redis.call('ZADD', 'CALLS:' .. tag .. ':' .. plan.child.day, now, plan.child.id)
+    redis.call('EXPIRE', 'CALLS:' .. tag .. ':' .. plan.child.day, 864000)
   end
 end
 

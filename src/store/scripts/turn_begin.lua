@@ -2,7 +2,7 @@
 -- KEYS: 1 CALL_SESSION  2 TURN  3 JOURNAL  4 TRANSCRIPT
 -- ARGV: 1 turn key "attempt:n"  2 what was heard (JSON)  3 lease (ms)  4 token of the node's try
 --       5 "1": take it even from a node that runs it still (the callee has waited long enough)
--- RETURNS: {"gone"} | {"done", record, key of the newest answered turn, its acts (JSON)} |
+-- RETURNS: {"gone"} (no such call, or it has ended) | {"done", record, key of the newest answered turn, its acts (JSON)} |
 --          {"running", record, ms left of the lease} |
 --          {"taken", record, heard (JSON; the first one's where the turn is resumed), [lines], [journal]}
 -- IDEMPOTENT BY: the token
@@ -11,6 +11,8 @@ local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local record = redis.call('GET', KEYS[1])
 if not record then return {'gone'} end
+-- Of a call that has ended nothing more is kept, and a lease on it would outlive it.
+if string.sub(record, 25, 25) == 'E' then return {'gone'} end
 local turn = redis.call('HMGET', KEYS[2], 'done', 'acts', 'run', 'token', 'until', 'heard')
 local function parts(k)
   local a, n = string.match(k or '', '^(%d+):(%d+)$')

@@ -4,9 +4,11 @@
 // A harness offers more than the tests of one day use; each part is tested beside its code all the same.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod backend;
 pub(crate) mod balancer;
 pub(crate) mod cluster;
 pub(crate) mod fleet;
+pub(crate) mod invariants;
 pub(crate) mod ports;
 pub(crate) mod process;
 pub(crate) mod proxy;
@@ -15,6 +17,7 @@ pub(crate) mod readme;
 pub(crate) mod redis;
 pub(crate) mod wait;
 
+pub(crate) use backend::Backend;
 pub(crate) use balancer::Balancer;
 pub(crate) use cluster::RedisCluster;
 pub(crate) use fleet::{Fleet, FleetConfig};

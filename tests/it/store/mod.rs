@@ -1,0 +1,172 @@
+//! The store on a real Redis. Each scenario runs on a server of its own here and, in `cluster`, on a cluster.
+
+mod queue;
+mod random;
+mod speech;
+mod write;
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use carillon::base::clock::{Clock, Millis};
+use carillon::domain::call::{Body, Call, Event, Leg, Rules};
+use carillon::domain::ids::{CallId, CampaignId, Shard};
+use carillon::domain::phone::Phone;
+use carillon::store::{Applied, Claimed, Claims, RedisConfig, StartChecks, Store, StoreError};
+use secrecy::SecretBox;
+
+use crate::support::{Backend, RedisServer, invariants};
+
+/// A lease that does not end during a test.
+pub(crate) const LONG: Millis = 600_000;
+/// How soon a refused dial is looked at again.
+pub(crate) const CHECKS: StartChecks = StartChecks { leg_wait: 5_000 };
+
+/// A store on a Redis.
+pub(crate) struct Bed {
+    pub(crate) redis: Backend,
+    pub(crate) store: Store,
+    pub(crate) rules: Rules,
+}
+
+/// What a store of the tests is set up with.
+pub(crate) fn config(url: String, hash_key: &[u8]) -> RedisConfig {
+    RedisConfig {
+        url,
+        phone_hash_key: Arc::new(SecretBox::new(Box::new(hash_key.to_vec()))),
+        default_webhook_url: Some("http://127.0.0.1:9/hook".into()),
+        frequency_cap: 3,
+        allow_eviction: false,
+    }
+}
+
+impl Bed {
+    pub(crate) async fn on(redis: Backend) -> Self {
+        let store = Store::connect(config(redis.url(), b"a key of the tests"), Clock::System).await;
+        let store = store.unwrap_or_else(|error| panic!("{error}"));
+        Self { redis, store, rules: Rules::default() }
+    }
+
+    /// Ends the store, after the invariants were looked at.
+    pub(crate) async fn done(self) -> Backend {
+        assert_eq!(invariants::check(&self.redis).await, Vec::<String>::new());
+        self.store.close().await;
+        self.redis
+    }
+
+    /// A waiting call to the n-th number, not handed in.
+    pub(crate) fn call(&self, n: u32, campaign: Option<&CampaignId>) -> Call {
+        let phone = Phone::from_e164(&format!("+1415555{n:04}")).expect("a number");
+        let hash = self.store.hash(phone.e164());
+        let id = CallId::new(Shard::of(phone.e164()));
+        Call::new(id, hash, campaign.cloned(), Body::new(phone, Clock::System.now()))
+    }
+
+    /// Waiting calls to different people of one shard, not handed in.
+    pub(crate) fn calls_in(&self, shard: Shard, count: usize, campaign: Option<&CampaignId>) -> Vec<Call> {
+        (0..10_000).map(|n| self.call(n, campaign)).filter(|c| c.id.shard() == shard).take(count).collect()
+    }
+
+    pub(crate) async fn submit(&self, call: &Call) {
+        let now = Clock::System.now();
+        let answer = self.store.submit_one(call, None, now).await.expect("redis answers");
+        assert_eq!(answer, carillon::store::Submitted::Created);
+    }
+
+    pub(crate) async fn claims(&self, shard: Shard, lease: Millis) -> Claims {
+        self.store.claim(shard, lease, 100, 100, 100).await.expect("redis answers")
+    }
+
+    /// Hands a call in and claims it, alone in its shard.
+    pub(crate) async fn claimed(&self, call: &Call) -> Call {
+        self.submit(call).await;
+        let found = self.claims(call.id.shard(), LONG).await.calls.into_iter();
+        found.map(|c: Claimed| c.call).find(|c| c.id == call.id).expect("it is claimed")
+    }
+
+    pub(crate) async fn apply(&self, call: &Call, event: Event) -> Applied {
+        self.store.apply(call.clone(), event, &self.rules).await.expect("redis answers")
+    }
+
+    pub(crate) async fn done_by(&self, call: &Call, event: Event) -> Call {
+        match self.apply(call, event).await {
+            Applied::Done(call, _) => *call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn start(&self, call: &Call) -> Result<Applied, StoreError> {
+        self.store.start(call.clone(), None, &self.rules, CHECKS).await
+    }
+
+    pub(crate) async fn started(&self, call: &Call) -> Call {
+        match self.start(call).await {
+            Ok(Applied::Done(call, _)) => *call,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn load(&self, id: &CallId) -> Call {
+        self.store.load(id).await.expect("redis answers").expect("a record")
+    }
+}
+
+/// The leg of a call's present attempt.
+pub(crate) fn leg(call: &Call) -> Leg {
+    Leg { attempt: call.body.attempt, sid: format!("CA{}", call.id) }
+}
+
+/// A key of a call.
+pub(crate) fn key(kind: &str, id: &CallId) -> String {
+    format!("{kind}:{{s{:02}}}:{id}", id.shard().0)
+}
+
+type Scenario = fn(Bed) -> Pin<Box<dyn Future<Output = Backend>>>;
+
+macro_rules! scenarios {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        /// Every scenario, for a backend that is used again and again.
+        pub(crate) fn every_scenario() -> Vec<(&'static str, Scenario)> {
+            vec![$((stringify!($name), |bed| Box::pin(async move { $module::$name(&bed).await; bed.done().await }))),*]
+        }
+        mod one_server {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let bed = Bed::on(Backend::One(RedisServer::start().await)).await;
+                $module::$name(&bed).await;
+                bed.done().await;
+            })*
+        }
+    };
+}
+
+scenarios! {
+    queue::a_call_is_taken_in_once,
+    queue::a_lapsed_lease_is_nobodys,
+    queue::urgent_first_and_lanes_share,
+    queue::ids_without_a_record_are_counted,
+    queue::a_list_is_paged_to_its_end,
+    queue::slots_are_granted_once,
+    write::a_stale_epoch_never_writes,
+    write::learning_of_a_waiting_call_leaves_it_in_its_place,
+    write::a_dial_is_checked_against_the_person,
+    write::an_opt_out_finds_the_others,
+    write::an_ended_call_leaves_nothing_behind,
+    write::events_go_in_order_and_die_and_return,
+    speech::a_turn_is_leased_resumed_and_answered_once,
+    random::any_workers_bring_every_call_to_an_end,
+}
+
+#[tokio::test]
+async fn a_flushed_script_cache_and_another_hash_key() {
+    let mut bed = Bed::on(Backend::One(RedisServer::start().await)).await;
+    bed.submit(&bed.call(1, None)).await;
+    bed.redis.everywhere(&["SCRIPT", "FLUSH"]).await;
+    bed.submit(&bed.call(2, None)).await;
+    let other = Store::connect(config(bed.redis.url(), b"another key"), Clock::System).await;
+    assert!(matches!(other, Err(StoreError::Refused(_))));
+    bed.redis.everywhere(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let other = Store::connect(config(bed.redis.url(), b"a key of the tests"), Clock::System).await;
+    assert!(matches!(other, Err(StoreError::Refused(_))));
+}

@@ -1,0 +1,45 @@
+//! A turn's lease.
+
+use carillon::domain::call::Event;
+use carillon::domain::talk::{Dialogue, Heard, Turn};
+use carillon::store::{Committed, Resumed, TurnLease};
+
+use super::{Bed, LONG, leg};
+
+fn said(text: &str) -> Heard {
+    Heard::Speech { text: text.into(), confidence: None }
+}
+
+pub(super) async fn a_turn_is_leased_resumed_and_answered_once(bed: &Bed) {
+    let call = bed.started(&bed.claimed(&bed.call(1, None)).await).await;
+    let call = bed.done_by(&call, Event::Answered(leg(&call))).await;
+    let (id, turn) = (&call.id, (1, 0));
+    let begin = |text: &'static str, token: &'static str, force| async move {
+        bed.store.turn_begin(id, turn, &said(text), LONG, token, force).await.expect("redis answers")
+    };
+    let taken = |lease| -> Resumed {
+        match lease {
+            TurnLease::Taken(resumed) => *resumed,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(taken(begin("first", "a", false).await).journal.is_empty());
+    taken(begin("first", "a", false).await);
+    assert!(matches!(begin("second", "b", false).await, TurnLease::Running { left, .. } if left > 0));
+    for _ in 0..2 {
+        assert!(bed.store.turn_hold(id, turn, "a", LONG, Some("{\"tool\":1}")).await.expect("held"));
+    }
+    let resumed = taken(begin("second", "b", true).await);
+    assert_eq!((resumed.heard, resumed.journal), (said("first"), vec!["{\"tool\":1}".to_owned()]));
+    assert!(!bed.store.turn_hold(id, turn, "a", LONG, None).await.expect("taken over"));
+
+    let dialogue = Dialogue { turn: 1, ..Dialogue::default() };
+    let (acts, notes, lines) = (Vec::new(), Vec::new(), Vec::new());
+    let answer = Turn { n: 0, heard: said("first"), acts, notes, lines, dialogue };
+    let mut change = resumed.call.change();
+    change.apply(Event::TurnTaken(leg(&call), Box::new(answer)), &bed.rules, 1).expect("not stale");
+    assert!(matches!(bed.store.commit(change.clone(), Some("a"), None).await, Ok(Committed::Lost)));
+    assert!(matches!(bed.store.commit(change, Some("b"), None).await, Ok(Committed::Done(..))));
+    assert!(matches!(begin("late", "c", true).await, TurnLease::Done { turn: (1, 0), .. }));
+    assert_eq!(bed.store.turn_answer(id).await.expect("read"), Some(((1, 0), Vec::new())));
+}
