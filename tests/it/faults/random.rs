@@ -9,8 +9,8 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::verdict;
+use crate::support::FleetConfig;
 use crate::support::fleet::seed;
-use crate::support::{Fleet, FleetConfig};
 
 const KILLS: usize = 50;
 const NUMBERS: usize = 105;
@@ -35,8 +35,8 @@ async fn goes_on(ledger: &Ledger, more: usize) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_random_kills_lose_no_call_and_dial_nobody_twice() {
-    let _room = super::room(3).await;
-    let mut fleet = Fleet::start(FleetConfig {
+    let _room = super::room(2).await;
+    let (mut fleet, _balancer) = super::balanced(FleetConfig {
         apis: 2,
         workers: 2,
         env: vec![("WEBHOOK_TIMEOUT".into(), "2".into())],

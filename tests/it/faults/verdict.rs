@@ -23,7 +23,7 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Did it end as this person dictates?
     pub(super) fn as_dictated(&self) -> bool {
-        self.kind.expected_dispositions().contains(&self.disposition.as_str())
+        super::dictated(self.kind, &self.disposition)
     }
 }
 
