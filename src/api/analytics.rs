@@ -57,7 +57,6 @@ impl Figures {
             rows.collect()
         };
         let (started, answered) = (get("started"), get("answered"));
-        let per = |n: i64, of: i64| (of > 0).then(|| (n as f64 / of as f64 * 10_000.0).round() / 10_000.0);
         Self {
             accepted: get("accepted"),
             started,
@@ -65,9 +64,9 @@ impl Figures {
             ended: get("ended"),
             dispositions: group("disposition:"),
             retried: group("attempt:"),
-            answer_rate: per(answered, started),
+            answer_rate: share(answered, started),
             talk_seconds: get("duration_s"),
-            average_talk_seconds: per(get("duration_s"), answered),
+            average_talk_seconds: share(get("duration_s"), answered),
             adversarial: group("level:"),
             gaps: get("gaps"),
             opt_outs: get("opt_outs"),
@@ -88,6 +87,39 @@ pub(super) struct DayFigures {
     /// What was counted on it.
     #[serde(flatten)]
     figures: Figures,
+}
+
+/// One hour of the day, over all the days asked for.
+#[derive(Serialize, ToSchema)]
+pub(super) struct HourFigures {
+    /// The UTC hour, 0 to 23.
+    #[schema(maximum = 23)]
+    hour: u8,
+    /// Dials that left.
+    started: i64,
+    /// Dials that were answered.
+    answered: i64,
+    /// Calls that are over.
+    ended: i64,
+    /// Answered of started, 0 to 1; absent while nothing was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer_rate: Option<f64>,
+}
+
+impl HourFigures {
+    fn all(counters: &Counters) -> Vec<Self> {
+        let row = |hour: u8| {
+            let get = |name: &str| counters.get(&format!("hour:{hour:02}:{name}")).copied().unwrap_or(0);
+            let (started, answered) = (get("started"), get("answered"));
+            Self { hour, started, answered, ended: get("ended"), answer_rate: share(answered, started) }
+        };
+        (0..24).map(row).collect()
+    }
+}
+
+/// `n` of `of` to four places; `None` of nothing.
+fn share(n: i64, of: i64) -> Option<f64> {
+    (of > 0).then(|| (n as f64 / of as f64 * 10_000.0).round() / 10_000.0)
 }
 
 /// Deliveries since the first start.
@@ -123,6 +155,8 @@ pub(super) struct Analytics {
     total: Figures,
     /// By UTC day, newest first; empty for a campaign.
     days: Vec<DayFigures>,
+    /// By UTC hour of the day, all days together, from 0 to 23; empty for a campaign.
+    by_hour: Vec<HourFigures>,
     /// Deliveries of all campaigns.
     webhooks: WebhookFigures,
 }
@@ -148,7 +182,13 @@ pub(super) async fn analytics(
             return Err(Problem::new(Kind::UnknownCampaign, "no campaign has this id"));
         }
         let total = Figures::of(&store.counters(id.as_str()).await?);
-        return Ok(Json(Analytics { campaign_id: Some(id.to_string()), total, days: Vec::new(), webhooks }));
+        return Ok(Json(Analytics {
+            campaign_id: Some(id.to_string()),
+            total,
+            days: Vec::new(),
+            by_hour: Vec::new(),
+            webhooks,
+        }));
     }
     let now = app.api.clock.now();
     let mut sum = Counters::new();
@@ -162,7 +202,8 @@ pub(super) async fn analytics(
             *sum.entry(name).or_default() += n;
         }
     }
-    Ok(Json(Analytics { campaign_id: None, total: Figures::of(&sum), days: rows, webhooks }))
+    let by_hour = HourFigures::all(&sum);
+    Ok(Json(Analytics { campaign_id: None, total: Figures::of(&sum), days: rows, by_hour, webhooks }))
 }
 
 #[cfg(test)]
@@ -182,6 +223,8 @@ mod tests {
             ("duration_s", 600),
             ("level:low", 4),
             ("gaps", 3),
+            ("hour:09:started", 5),
+            ("hour:09:answered", 4),
         ]
         .into_iter()
         .map(|(k, n)| (k.to_owned(), n))
@@ -191,6 +234,9 @@ mod tests {
         assert_eq!(figures.average_talk_seconds, Some(100.0));
         assert_eq!(figures.open(), 3);
         assert_eq!(figures.dispositions["busy"], 2);
+        let hours = HourFigures::all(&counters);
+        assert_eq!((hours.len(), hours[9].hour, hours[9].started), (24, 9, 5));
+        assert_eq!((hours[9].answer_rate, hours[10].answer_rate), (Some(0.8), None));
         assert_eq!(Figures::of(&Counters::new()).answer_rate, None);
     }
 }

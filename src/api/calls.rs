@@ -105,7 +105,13 @@ pub(super) async fn observe(
             return Ok(Some(call));
         }
         match app.store().commit(change, None, None).await? {
-            Committed::Done(call, effects) => {
+            Committed::Done(now, effects) => {
+                let ended = now.phase() == Phase::Ended && call.phase() != Phase::Ended;
+                if let Some(ending) = now.ending().filter(|_| ended) {
+                    // Never dialed: there is no wrap-up to count it.
+                    app.api.ops.metrics.call_over(ending.disposition.as_str(), now.adversarial_level());
+                }
+                let call = now;
                 if !effects.is_empty() {
                     (app.api.perform)((*call).clone(), effects).await;
                 }
@@ -195,8 +201,7 @@ pub(super) async fn list(
 
 /// The agent that a call's campaign names.
 pub(super) async fn campaign_agent(app: &App, call: &Call) -> Result<Option<String>, StoreError> {
-    let Some(campaign) = &call.campaign else { return Ok(None) };
-    Ok(app.store().campaign(campaign).await?.and_then(|c| c.agent))
+    Ok(app.store().campaign_of(call).await?.and_then(|campaign| campaign.agent))
 }
 
 /// The newest campaigns of an agent.

@@ -13,6 +13,7 @@ use crate::api::fields::Query;
 use crate::api::problems::{Kind, Problem, ProblemBody};
 use crate::base::clock::{Millis, rfc3339};
 use crate::domain::ids::CampaignId;
+use crate::domain::talk::Voicemail;
 use crate::store::Campaign;
 
 /// A list of calls.
@@ -26,6 +27,8 @@ pub(super) struct CampaignView {
     /// The agent that talks.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<String>,
+    /// What a machine gets that answers its calls.
+    voicemail: Voicemail,
     /// Where its notices go.
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_url: Option<String>,
@@ -42,6 +45,7 @@ impl From<Campaign> for CampaignView {
             campaign_id: campaign.id.to_string(),
             name: campaign.name,
             agent: campaign.agent,
+            voicemail: campaign.voicemail.unwrap_or_default(),
             webhook_url: campaign.webhook_url,
             created_at: rfc3339(campaign.created_at),
             expires_at: campaign.expires_at.map(rfc3339),

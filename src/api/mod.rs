@@ -128,6 +128,8 @@ pub struct Api {
     pub rules: Rules,
     /// Is there an agent of this name?
     pub agents: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    /// The event types of the agents' outcomes: with them a person's events are found and erased.
+    pub outcome_events: Vec<String>,
     /// Called after a commit that left effects to do.
     pub perform: Performer,
     /// The archive, where there is one.

@@ -14,7 +14,8 @@ use crate::api::calls::observe;
 use crate::api::problems::{FieldError, Kind, Problem, ProblemBody};
 use crate::api::suppressions::SuppressionView;
 use crate::api::view::CallView;
-use crate::domain::call::{Event, Phase};
+use crate::archive;
+use crate::domain::call::{Artefact, Event, Phase};
 use crate::domain::phone::Phone;
 
 /// Everything that is held of one person.
@@ -25,8 +26,8 @@ pub(super) struct PersonExport {
     /// The entry that forbids calling them, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     suppression: Option<SuppressionView>,
-    /// Their calls that are open or ended in the last 48 hours, oldest first. `artefacts` names what stands in the
-    /// archive.
+    /// Their calls that are open or ended in the last 48 hours, oldest first, each with its transcript. `artefacts` names
+    /// what stands in the archive: transcript, outcome, audit entry, recording.
     calls: Vec<PersonCall>,
 }
 
@@ -45,7 +46,8 @@ pub(super) struct PersonCall {
 pub(super) struct Erasure {
     /// The keyed hash their number is known by.
     phone_hash: String,
-    /// Calls whose record, transcript and archived objects are gone.
+    /// Calls whose record, transcript, archived objects and webhook events are gone; events that had not been delivered
+    /// will not be.
     erased: Vec<String>,
     /// Calls that are being hung up or wrapped up. Ask again in a minute to erase them.
     pending: Vec<String>,
@@ -107,17 +109,24 @@ pub(super) async fn erase(
         };
         let over = call.phase() == Phase::Ended && call.head.due == 0;
         if over && !call.body.artefacts.is_empty() {
-            let Some(archive) = &app.api.archive else {
+            let Some(hooks) = &app.api.archive else {
                 pending.push(id.to_string());
                 continue;
             };
             // The archive first: the record is what names its objects.
-            (archive.delete)(call.body.artefacts.clone()).await.map_err(|error| {
+            let mut objects = call.body.artefacts.clone();
+            objects.push(Artefact { kind: "status".into(), key: archive::keys::index(&id) });
+            (hooks.delete)(objects).await.map_err(|error| {
                 tracing::warn!(call_id = %id, %error, "the archive did not erase");
                 Problem::new(Kind::ArchiveUnavailable, "the archive does not answer; erase again")
             })?;
         }
-        if over && store.erase_ended(&call).await? { &mut erased } else { &mut pending }.push(id.to_string());
+        if over && store.erase_ended(&call, &app.api.outcome_events).await? {
+            &mut erased
+        } else {
+            &mut pending
+        }
+        .push(id.to_string());
     }
     let suppressed = store.suppressed(phone.e164(), app.api.clock.now()).await?.is_some();
     tracing::info!(phone_hash = %hash, erased = erased.len(), pending = pending.len(), "a person was erased");

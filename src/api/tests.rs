@@ -14,7 +14,7 @@ use futures::FutureExt;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use crate::api::{Api, ApiConfig, DependencyHealth, DependencyState, HealthReport, Ops};
+use crate::api::{Api, ApiConfig, ArchiveHooks, DependencyHealth, DependencyState, HealthReport, Ops};
 use crate::base::clock::Clock;
 use crate::base::telemetry::Metrics;
 use crate::domain::call::{Effect, Rules};
@@ -29,6 +29,8 @@ pub(crate) struct Fixture {
     pub(crate) router: Router,
     draining: Arc<AtomicBool>,
     performed: Arc<Mutex<Vec<Effect>>>,
+    /// Keys of objects that the archive was told to delete.
+    deleted: Arc<Mutex<Vec<String>>>,
 }
 
 /// What the API answered.
@@ -52,6 +54,8 @@ impl Fixture {
         let draining = Arc::new(AtomicBool::new(false));
         let performed = Arc::new(Mutex::new(Vec::new()));
         let done = Arc::clone(&performed);
+        let deleted = Arc::new(Mutex::new(Vec::new()));
+        let gone = Arc::clone(&deleted);
         let api = Api {
             ops: Ops {
                 store: store.clone(),
@@ -72,13 +76,20 @@ impl Fixture {
             clock: clock.clone(),
             rules: Rules::default(),
             agents: Arc::new(|name| name == "interview"),
+            outcome_events: vec!["worker_profile_completed".into()],
             perform: Arc::new(move |_, effects| {
                 done.lock().unwrap().extend(effects);
                 async {}.boxed()
             }),
-            archive: None,
+            archive: Some(ArchiveHooks {
+                status: Arc::new(|_| async { Ok(None) }.boxed()),
+                delete: Arc::new(move |objects| {
+                    gone.lock().unwrap().extend(objects.into_iter().map(|o| o.key));
+                    async { Ok(()) }.boxed()
+                }),
+            }),
         };
-        Self { _redis: redis, store, clock, router: super::router(api), draining, performed }
+        Self { _redis: redis, store, clock, router: super::router(api), draining, performed, deleted }
     }
 
     async fn ask(&self, request: Request<Body>) -> Answer {

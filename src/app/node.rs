@@ -155,6 +155,8 @@ async fn tell(
 fn api_of(parts: &Parts, ops: Ops) -> Api {
     let config = &parts.config;
     let agents = Arc::clone(&parts.agents);
+    let known = agents.names().into_iter().filter_map(|name| agents.get(&name));
+    let outcome_events = known.map(|agent| agent.definition.outcome_event.clone()).collect();
     let effects = parts.effects.clone();
     let (for_status, for_delete) = (parts.archive.clone(), parts.archive.clone());
     Api {
@@ -172,6 +174,7 @@ fn api_of(parts: &Parts, ops: Ops) -> Api {
         clock: parts.clock.clone(),
         rules: (*parts.rules).clone(),
         agents: Arc::new(move |name| agents.get(name).is_some()),
+        outcome_events,
         perform: Arc::new(move |call, left| {
             let effects = effects.clone();
             async move { effects.perform(&call, left).await }.boxed()

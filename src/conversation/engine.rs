@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use crate::base::clock::SECOND;
 use crate::domain::agent::{Agent, Observed};
 use crate::domain::disposition::{Disposition, Ending};
-use crate::domain::talk::{Act, Heard, Line, Note, Speaker, Turn};
+use crate::domain::talk::{Act, Heard, Line, Note, Speaker, Turn, is_machine};
 use crate::llm::Model;
 
 use super::answer::Answer;
@@ -126,7 +126,8 @@ fn is_machine_text(answer: &Answer<'_>, text: &str) -> bool {
 /// Has the carrier called this attempt's callee a machine? Somebody who has consented is believed to be a person.
 fn known_machine(answer: &Answer<'_>) -> bool {
     answer.dialogue.consent != Some(true)
-        && of_attempt(answer).any(|l| l.speaker == Speaker::Event && l.text.starts_with(MACHINE_EVENT))
+        && (answer.input.answered_by.is_some_and(is_machine)
+            || of_attempt(answer).any(|l| l.speaker == Speaker::Event && l.text.starts_with(MACHINE_EVENT)))
 }
 
 fn of_attempt<'a>(answer: &Answer<'a>) -> impl Iterator<Item = &'a Line> + use<'a> {
@@ -232,7 +233,7 @@ fn observe(answer: &mut Answer<'_>) -> Option<(String, Ending)> {
         turn: answer.input.n,
         heard: &answer.input.heard,
         question: question.map_or("", |l| l.text.as_str()),
-        consent: answer.input.dialogue.consent,
+        consent: answer.dialogue.consent,
         now: answer.input.now,
     };
     let observation = (answer.input.agent.observe)(&mut answer.dialogue.draft, &observed);

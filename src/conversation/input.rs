@@ -11,18 +11,7 @@ use crate::base::clock::Millis;
 use crate::domain::agent::Agent;
 use crate::domain::talk::{Act, Dialogue, Heard, Line, Note};
 
-/// What is done when a machine answers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Voicemail {
-    /// Hang up at once.
-    #[default]
-    HangUp,
-    /// Leave the agent's message after the beep, then hang up.
-    Message,
-    /// Talk on; for campaigns that expect call screeners.
-    Continue,
-}
+pub use crate::domain::talk::Voicemail;
 
 /// Everything one turn depends on. The same input gives the same guards and the same replay on any node.
 #[derive(Clone)]
@@ -53,6 +42,8 @@ pub struct TurnInput<'a> {
     pub journal: Vec<JournalEntry>,
     /// Where a transfer goes, E.164; `None` where nobody can take calls. The only number a call is ever transferred to.
     pub transfer_to: Option<&'a str>,
+    /// Who answered, in the carrier's own word, where it has said so by now.
+    pub answered_by: Option<&'a str>,
     /// What a machine gets.
     pub voicemail: Voicemail,
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::clock::{Millis, SECOND};
 use crate::dialing::Dialer;
-use crate::domain::call::{Call, Event};
+use crate::domain::call::{Call, Event, Phase};
 use crate::domain::window::{self, Opening};
 use crate::store::{Applied, Ask, Claimed, StoreError, Suppression};
 
@@ -125,6 +125,10 @@ impl Dialer {
     pub(super) async fn apply(&self, call: Call, event: Event) -> Result<Option<Call>, StoreError> {
         match self.store.apply(call, event, &self.rules).await? {
             Applied::Done(call, effects) => {
+                if let Some(ending) = call.ending().filter(|_| call.phase() == Phase::Ended) {
+                    // Never dialed: there is no wrap-up to count it.
+                    self.metrics.call_over(ending.disposition.as_str(), call.adversarial_level());
+                }
                 self.effects.perform(&call, effects).await;
                 Ok(Some(*call))
             }

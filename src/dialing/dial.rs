@@ -10,6 +10,7 @@ use crate::dialing::Dialer;
 use crate::dialing::admit::DialOrder;
 use crate::domain::call::{Call, Event, Leg};
 use crate::domain::disposition::{Disposition, Ending};
+use crate::domain::talk::Voicemail;
 use crate::store::{Applied, StartChecks, StoreError};
 
 impl Dialer {
@@ -19,6 +20,8 @@ impl Dialer {
     /// Where Redis does not answer. Before `DialStarted` nothing was sent; after it the lease brings the call back as one
     /// that may have been dialed.
     pub async fn dial(&self, order: DialOrder) -> Result<(), StoreError> {
+        // Read before anything is durable: past that point a Redis that hesitates must not keep the request back.
+        let voicemail = self.store.voicemail_of(&order.call).await?;
         tokio::time::sleep_until(order.earliest.into()).await;
         let checks = StartChecks { leg_wait: self.config.leg_wait };
         let before = order.call.clone();
@@ -38,14 +41,14 @@ impl Dialer {
             return self.apply(call, Event::NotSent { until }).await.map(drop);
         }
         self.metrics.calls_started.inc();
-        let outcome = self.post(&call).await;
+        let outcome = self.post(&call, voicemail).await;
         fault::point("after_post");
         let (event, label) = self.consequence(&call, outcome);
         self.metrics.dial_outcomes.with_label_values(&[label]).inc();
         self.apply(call, event).await.map(drop)
     }
 
-    async fn post(&self, call: &Call) -> DialOutcome {
+    async fn post(&self, call: &Call, voicemail: Voicemail) -> DialOutcome {
         let attempt = call.body.attempt;
         let (answer, fallback) = (self.urls.answer(&call.id, attempt), self.urls.fallback(&call.id, attempt));
         let (status, amd) = (self.urls.status(&call.id, attempt), self.urls.amd(&call.id, attempt));
@@ -56,10 +59,11 @@ impl Dialer {
             answer_url: &answer,
             fallback_url: &fallback,
             status_url: &status,
+            // Only who leaves a message waits for the end of the machine's greeting.
             amd: self
                 .config
                 .detect_machines
-                .then_some(Amd { url: &amd, message_end: !self.rules.hang_up_on_machine }),
+                .then_some(Amd { url: &amd, message_end: voicemail == Voicemail::Message }),
             ring_timeout_s: self.config.ring_timeout_s,
             time_limit_s: self.config.time_limit_s,
             record: self.config.record_from_answer.then_some(recording.as_str()),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::clock::{Millis, rfc3339};
 use crate::domain::call::Call;
-use crate::domain::ids::CampaignId;
+use crate::domain::ids::{CallId, CampaignId};
 
 /// The event types this program sends beside an agent's own outcome event. Each is documented in `docs/webhooks.md`.
 pub const KINDS: [&str; 5] =
@@ -23,11 +23,17 @@ pub struct Notice {
 }
 
 impl Notice {
+    /// The id of the `n`-th event `kind` of a call.
+    #[must_use]
+    pub fn id_of(call: &CallId, kind: &str, n: u32) -> String {
+        let seed = format!("{call}:{kind}:{n}");
+        CampaignId::derived(&seed).as_str().replacen("cmp_", "evt_", 1)
+    }
+
     /// The event `kind`, the `n`-th of its kind in this call.
     #[must_use]
     pub fn of(call: &Call, kind: &str, n: u32, more: &[(&str, Value)], now: Millis) -> Self {
-        let seed = format!("{}:{kind}:{n}", call.id);
-        let id = CampaignId::derived(&seed).as_str().replacen("cmp_", "evt_", 1);
+        let id = Self::id_of(&call.id, kind, n);
         let mut body = Map::new();
         body.insert("event_type".into(), json!(kind));
         body.insert("event_id".into(), json!(id));

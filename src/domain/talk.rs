@@ -6,6 +6,38 @@ use utoipa::ToSchema;
 use crate::base::clock::Millis;
 use crate::domain::disposition::Ending;
 
+/// What is done when a machine answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Voicemail {
+    /// Hang up at once.
+    #[default]
+    HangUp,
+    /// Leave the agent's message after the beep, then hang up.
+    Message,
+    /// Talk on; for campaigns that expect call screeners.
+    Continue,
+}
+
+impl Voicemail {
+    /// Reads its word, as clients write it.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "hang_up" => Some(Self::HangUp),
+            "message" => Some(Self::Message),
+            "continue" => Some(Self::Continue),
+            _ => None,
+        }
+    }
+}
+
+/// Is this carrier's word for who answered (`machine_start`, `fax`, `human`, …) that of a machine?
+#[must_use]
+pub fn is_machine(answered_by: &str) -> bool {
+    answered_by.starts_with("machine") || answered_by == "fax"
+}
+
 /// What reached us from the callee, whatever the transport.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "heard", rename_all = "snake_case")]

@@ -1,10 +1,8 @@
-//! A circuit breaker for each endpoint, as data: the state is stored beside the endpoint's queue and shared by every
-//! node, this file only says how it changes.
+//! A circuit breaker for each endpoint, as data. Each node keeps its own (see `endpoints`) and learns from its own
+//! deliveries; this file only says how the state changes.
 //!
 //! Closed → (failures in a row) → open for a while → one probe → closed again, or open for longer. Events that wait for
 //! an open breaker are postponed, and a postponement is no attempt.
-
-use serde::{Deserialize, Serialize};
 
 use crate::base::backoff;
 use crate::base::clock::Millis;
@@ -16,8 +14,8 @@ pub struct BreakerPolicy {
     pub threshold: u32,
     /// How long it stays open, growing with each failed probe.
     pub open_for: backoff::Policy,
-    /// How long a probe may be under way before another may try: a node that dies with the probe in its hand blocks
-    /// nothing. Longer than the delivery time-out.
+    /// How long a probe may be under way before another may try: a delivery that never
+    /// reports back blocks nothing. Longer than the delivery time-out.
     pub probe_lease: Millis,
 }
 
@@ -37,13 +35,11 @@ impl Default for BreakerPolicy {
 }
 
 /// What an endpoint has earned. The default is a closed breaker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Breaker {
     /// Deliveries go out; `failures` in a row so far.
     Closed {
         /// Failures since the last success.
-        #[serde(default)]
         failures: u32,
     },
     /// Nothing goes out before `until`; then one probe.
@@ -60,9 +56,8 @@ pub enum Breaker {
         /// When the probe counts as lost.
         probe_until: Millis,
     },
-    /// Never used yet, or a state that some newer version wrote: treated as closed.
+    /// Never used yet: treated as closed.
     #[default]
-    #[serde(other)]
     Fresh,
 }
 
@@ -81,7 +76,7 @@ pub enum Admission {
 }
 
 impl Breaker {
-    /// Asks at `now`; an answer of [`Admission::Probe`] has taken the probe, so the state must be stored.
+    /// Asks at `now`; an answer of [`Admission::Probe`] has taken the probe: others wait for it.
     pub fn admit(&mut self, now: Millis, policy: &BreakerPolicy) -> Admission {
         match *self {
             Self::Fresh | Self::Closed { .. } => Admission::Go,
@@ -177,15 +172,5 @@ mod tests {
         assert_eq!(breaker.admit(20_000, &policy), Admission::Probe);
         breaker.succeeded();
         assert_eq!(breaker, Breaker::Closed { failures: 0 });
-    }
-
-    #[test]
-    fn survives_storage_and_states_of_a_newer_version() {
-        for breaker in [Breaker::Open { trips: 2, until: 7 }, Breaker::Closed { failures: 1 }] {
-            let text = serde_json::to_string(&breaker).expect("writes");
-            assert_eq!(serde_json::from_str::<Breaker>(&text).expect("reads"), breaker);
-        }
-        let newer = serde_json::from_str::<Breaker>(r#"{"state":"ajar","by":3}"#).expect("reads");
-        assert_eq!(newer, Breaker::Fresh);
     }
 }

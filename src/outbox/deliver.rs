@@ -276,15 +276,6 @@ pub fn seed_of(id: &str) -> u64 {
     hash.iter().take(8).fold(0, |n, byte| (n << 8) | u64::from(*byte))
 }
 
-/// The endpoint that a URL belongs to, as 16 hex digits: scheme, host and port, for these live and die together. Hashed,
-/// so that it is safe in a key and in a log. `None` where the URL is none.
-#[must_use]
-pub fn endpoint_of(url: &str) -> Option<String> {
-    let url = url::Url::parse(url).ok().filter(url::Url::has_host)?;
-    let origin = url.origin().ascii_serialization();
-    Some(hex::encode(&Sha256::digest(origin.as_bytes())[..8]))
-}
-
 #[cfg(test)]
 #[path = "deliver_tests.rs"]
 mod tests;

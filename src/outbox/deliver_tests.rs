@@ -203,13 +203,3 @@ fn the_longer_wait_counts() {
     assert_eq!(next_delay(2, Some(Duration::from_secs(90)), &policy, seed), Duration::from_secs(90));
     assert_ne!(seed, seed_of("evt_8"));
 }
-
-#[test]
-fn an_endpoint_is_scheme_host_and_port() {
-    let of = |url: &str| endpoint_of(url).expect("an endpoint");
-    assert_eq!(of("https://Example.com/a"), of("https://example.com:443/b?c"));
-    assert_ne!(of("https://example.com/"), of("http://example.com/"));
-    assert_ne!(of("https://example.com/"), of("https://example.com:8443/"));
-    assert_eq!(of("https://example.com/").len(), 16);
-    assert_eq!(endpoint_of("nonsense"), None);
-}

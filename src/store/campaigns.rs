@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::base::clock::{Millis, SECOND};
+use crate::domain::call::Call;
 use crate::domain::ids::CampaignId;
+use crate::domain::talk::Voicemail;
 use crate::store::connect::{Store, StoreError};
 use crate::store::keys;
 
@@ -29,6 +31,9 @@ pub struct Campaign {
     /// The agent that talks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// What a machine gets that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voicemail: Option<Voicemail>,
     /// Where its notices go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
@@ -43,6 +48,24 @@ pub struct Campaign {
     /// Fingerprint of the request that made it, where it came with an idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+}
+
+impl Campaign {
+    /// A campaign that says nothing of its calls yet.
+    #[must_use]
+    pub fn new(id: CampaignId, created_at: Millis) -> Self {
+        Self {
+            id,
+            name: None,
+            agent: None,
+            voicemail: None,
+            webhook_url: None,
+            created_at,
+            expires_at: None,
+            answer: None,
+            fingerprint: None,
+        }
+    }
 }
 
 /// Copies of campaigns, each with the time it was read.
@@ -100,6 +123,39 @@ impl Store {
         }
         cache.insert(id.clone(), (now, campaign.clone()));
         Ok(Some(campaign))
+    }
+
+    /// A call's campaign, at most five seconds old; `None` for a call posted alone.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn campaign_of(&self, call: &Call) -> Result<Option<Campaign>, StoreError> {
+        match &call.campaign {
+            Some(id) => self.campaign(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The agent that a call or else its campaign names.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn agent_named(&self, call: &Call) -> Result<Option<String>, StoreError> {
+        if call.body.agent.is_some() {
+            return Ok(call.body.agent.clone());
+        }
+        Ok(self.campaign_of(call).await?.and_then(|campaign| campaign.agent))
+    }
+
+    /// What a machine gets that answers a call: what the call says, else its campaign, else it is hung up on.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn voicemail_of(&self, call: &Call) -> Result<Voicemail, StoreError> {
+        if let Some(own) = call.body.voicemail {
+            return Ok(own);
+        }
+        Ok(self.campaign_of(call).await?.and_then(|campaign| campaign.voicemail).unwrap_or_default())
     }
 
     /// Campaigns, newest first.

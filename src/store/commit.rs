@@ -1,7 +1,6 @@
 //! The write door: a change of a call is written whole, with everything that belongs to it, or not at all.
 
 use serde_json::{Value as Json, json};
-use sha2::{Digest, Sha256};
 
 use crate::base::clock::{DAY, HOUR, Millis};
 use crate::domain::call::{Call, Change, Effect, Event, Phase, Rules};
@@ -10,6 +9,9 @@ use crate::store::{keys, scripts};
 
 /// How long a call's record stays after its end.
 const ENDED_TTL: Millis = 48 * HOUR;
+
+/// Counters that the day keeps by the hour, too. The campaign does not: its hash stays small.
+const HOURLY: [&str; 3] = ["started", "answered", "ended"];
 
 /// What became of a commit.
 #[derive(Debug)]
@@ -93,6 +95,14 @@ impl Store {
             }
         }
         if !counts.is_empty() {
+            let by_hour: Vec<(String, i64)> = counts
+                .iter()
+                .filter(|(name, _)| HOURLY.contains(&name.as_str()))
+                .map(|(name, n)| (keys::hourly(now, name), *n))
+                .collect();
+            if !by_hour.is_empty() {
+                plan.insert("day_counts".into(), json!(by_hour));
+            }
             plan.insert("counts".into(), json!(counts));
         }
         let mut rest = Vec::new();
@@ -161,20 +171,9 @@ impl Store {
         if let Some(url) = &call.body.webhook_url {
             return Ok(Some(url.clone()));
         }
-        if let Some(id) = &call.campaign
-            && let Some(campaign) = self.campaign(id).await?
-            && let Some(url) = &campaign.webhook_url
-        {
-            return Ok(Some(url.clone()));
-        }
-        Ok(self.config.default_webhook_url.clone())
+        let campaigns = self.campaign_of(call).await?.and_then(|campaign| campaign.webhook_url);
+        Ok(campaigns.or_else(|| self.config.default_webhook_url.clone()))
     }
-}
-
-/// What an endpoint is called in keys and metrics: a hash of scheme, host and port, since a URL may carry secrets.
-pub(super) fn endpoint_of(url: &str) -> String {
-    let origin = url::Url::parse(url).map_or_else(|_| url.to_owned(), |u| u.origin().ascii_serialization());
-    hex::encode(&Sha256::digest(origin.as_bytes())[..8])
 }
 
 /// What became of an event.

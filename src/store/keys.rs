@@ -1,7 +1,7 @@
 //! Every key's name. `{sNN}` is the hash tag: all that concerns one person lies in one slot, so that one script may
 //! touch it, on one server and on a cluster alike.
 
-use crate::base::clock::Millis;
+use crate::base::clock::{HOUR, Millis};
 use crate::domain::ids::{CallId, PhoneHash, Shard};
 
 /// The hash tag of a shard.
@@ -72,6 +72,11 @@ pub(super) fn outbox_dead(shard: Shard) -> String {
 /// What belongs to the fleet and to no person.
 pub(super) fn fleet(name: &str) -> String {
     format!("{name}:{{cap}}")
+}
+
+/// What a counter of the UTC hour a moment lies in is called in the day's counters: `hour:13:started`.
+pub(super) fn hourly(at: Millis, name: &str) -> String {
+    format!("hour:{:02}:{name}", at / HOUR % 24)
 }
 
 /// The UTC day a moment lies in, `yyyymmdd`.

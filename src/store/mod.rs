@@ -42,7 +42,7 @@ pub use capacity::{Ask, Permits, Slot};
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use nodes::Node;
-pub use outbox::{OutboxCounts, OutboxEntry, Settle};
+pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use stats::{CallPage, Counters};
 pub use suppression::{Scope, Suppression};
 pub use turns::{Resumed, TurnLease};

@@ -4,11 +4,11 @@
 use fred::prelude::*;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::base::clock::{DAY, Millis};
 use crate::domain::ids::{CallId, Shard};
 use crate::domain::notice::Notice;
-use crate::store::commit::endpoint_of;
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
 
@@ -60,6 +60,15 @@ impl OutboxEntry {
             settled_at: None,
         }
     }
+}
+
+/// The endpoint that a URL belongs to, as 16 hex digits: scheme, host and port, for these live and die together. Hashed,
+/// so that it is safe in a key and in a log. What is no URL is an endpoint of its own.
+#[must_use]
+pub fn endpoint_of(url: &str) -> String {
+    let parsed = url::Url::parse(url).ok().filter(url::Url::has_host);
+    let origin = parsed.map_or_else(|| url.to_owned(), |url| url.origin().ascii_serialization());
+    hex::encode(&Sha256::digest(origin.as_bytes())[..8])
 }
 
 /// How an attempt is settled.
@@ -228,5 +237,20 @@ impl Store {
             return Ok((scripts::number(Some(&answer)) == 1).then_some(entry));
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_scheme_host_and_port() {
+        let of = endpoint_of;
+        assert_eq!(of("https://Example.com/a"), of("https://example.com:443/b?c"));
+        assert_ne!(of("https://example.com/"), of("http://example.com/"));
+        assert_ne!(of("https://example.com/"), of("https://example.com:8443/"));
+        assert_ne!(of("nonsense"), of("other nonsense"));
+        assert_eq!((of("https://example.com/").len(), of("nonsense").len()), (16, 16));
     }
 }

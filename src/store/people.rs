@@ -7,8 +7,9 @@ use fred::prelude::*;
 use crate::base::clock::DAY;
 use crate::domain::call::{Call, Phase};
 use crate::domain::ids::{CallId, Shard};
+use crate::domain::notice::{KINDS, Notice};
 use crate::store::connect::{Store, StoreError};
-use crate::store::keys;
+use crate::store::{keys, scripts};
 
 /// How many days the index of calls goes back.
 const DAYS: u64 = 11;
@@ -56,19 +57,26 @@ impl Store {
         Ok(calls)
     }
 
-    /// Erases the record, transcript and turns of a call that is over. False, and nothing is done, where it is not
+    /// Erases the record, transcript, turns and events of a call that is over; `outcomes` are the event types under which
+    /// its agent may have told what it learned. False, and nothing is done, where it is not
     /// over or where its recording is still to be fetched. Counters and the campaign's row of results stay: they name
     /// nobody.
     ///
     /// # Errors
     /// Where Redis does not answer; erasing again is the same.
-    pub async fn erase_ended(&self, call: &Call) -> Result<bool, StoreError> {
+    pub async fn erase_ended(&self, call: &Call, outcomes: &[String]) -> Result<bool, StoreError> {
         if call.phase() != Phase::Ended || call.head.due != 0 {
             return Ok(false);
         }
         let id = &call.id;
         let shard = id.shard();
         let client = self.client();
+        // First: the record is what leads to them.
+        let kinds = KINDS.into_iter().chain(outcomes.iter().map(String::as_str));
+        let mut args = vec![keys::tag(shard)];
+        args.extend(kinds.map(|kind| Notice::id_of(id, kind, 0)));
+        let keys = vec![keys::outbox_call(id), keys::outbox_count(shard), keys::outbox_dead(shard)];
+        scripts::OUTBOX_ERASE.run(self, keys, args).await?;
         let keys = vec![keys::session(id), keys::transcript(id), keys::turn(id), keys::journal(id)];
         let _: i64 = client.del(keys).await?;
         let _: i64 = client.zrem(keys::due(shard), id.as_str()).await?;

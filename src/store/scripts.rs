@@ -39,6 +39,7 @@ scripts! {
     OUTBOX_CLAIM = "outbox_claim",
     OUTBOX_SETTLE = "outbox_settle",
     OUTBOX_REPLAY = "outbox_replay",
+    OUTBOX_ERASE = "outbox_erase",
     SUPPRESS = "suppress",
     REPLACE_TRANSCRIPT = "replace_transcript",
 }

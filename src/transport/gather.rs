@@ -19,6 +19,9 @@ use crate::transport::{Callback, Transport};
 /// How often a request that waits for another node looks for its answer.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long a bridge line waits for the agent whose line it is.
+const AGENT_WAIT: Duration = Duration::from_millis(250);
+
 /// What came of asking for a turn.
 pub(super) enum Answer {
     /// The acts of this turn, or of a later one.
@@ -46,7 +49,7 @@ impl Transport {
             match self.store.load(&id).await {
                 Ok(Some(call)) => n = call.body.dialogue.turn,
                 Ok(None) => return markup::goodbye(None),
-                Err(_) => return self.bridge(&id, attempt, n, query.bridge, None),
+                Err(_) => return self.bridge(&id, attempt, n, query.bridge, None).await,
             }
         }
         let heard = if n == 0 { Heard::Started } else { heard };
@@ -63,7 +66,7 @@ impl Transport {
                 let place = Place { urls: &self.urls, call: &id, attempt, next, caller_id: &self.caller_id };
                 markup::render(&acts, &agent, &place)
             }
-            Answer::NotYet { call } => self.bridge(&id, attempt, n, query.bridge, call.as_deref()),
+            Answer::NotYet { call } => self.bridge(&id, attempt, n, query.bridge, call.as_deref()).await,
             Answer::Over => markup::goodbye(None),
         }
     }
@@ -113,14 +116,18 @@ impl Transport {
 
     /// A bridge line and the same turn again; when patience is at its end and even the failure line could not be
     /// committed, an apology and the end.
-    fn bridge(&self, id: &CallId, attempt: u32, n: u32, spoken: u32, call: Option<&Call>) -> String {
+    async fn bridge(&self, id: &CallId, attempt: u32, n: u32, spoken: u32, call: Option<&Call>) -> String {
         if spoken > self.timing.bridges {
             return markup::goodbye(Some("I am sorry, something went wrong on our side. Goodbye."));
         }
         self.metrics.bridges_spoken.inc();
         let again = self.urls.bridge(id, attempt, n, spoken + 1);
-        let agent: Option<Arc<Agent>> =
-            call.and_then(|call| self.agents.get(call.body.agent.as_deref().unwrap_or(&self.default_agent)));
+        let agent = match call {
+            // The callee has waited long enough: in another voice, if its campaign cannot be read at once.
+            Some(call) => tokio::time::timeout(AGENT_WAIT, self.agent_of(call)).await.ok(),
+            None => None,
+        };
+        let agent: Option<Arc<Agent>> = agent.and_then(Result::ok).flatten();
         let line = match (&agent, call) {
             (Some(agent), Some(call)) => bridge_line(agent, spoken as usize, &call.body.variables),
             _ => "One moment, please.".to_owned(),

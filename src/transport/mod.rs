@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -87,7 +87,8 @@ pub struct TurnTiming {
 
 impl Default for TurnTiming {
     fn default() -> Self {
-        Self { hold: Duration::from_secs(4), lease: 2_500, bridges: 3 }
+        // With the second by which Twilio knows that the callee has stopped speaking, silence stays under five.
+        Self { hold: Duration::from_millis(3_500), lease: 2_500, bridges: 3 }
     }
 }
 
@@ -113,14 +114,7 @@ impl Transport {
     /// Is it Twilio's, and for this account? Else the answer that says so.
     // A refusal is as large as any response; boxing it would only move it.
     #[allow(clippy::result_large_err)]
-    fn check(
-        &self,
-        id: &str,
-        uri: &Uri,
-        query: Option<&str>,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Callback, Response> {
+    fn check(&self, id: &str, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Callback, Response> {
         let form = CallbackForm::parse(body);
         let signature = headers.get("x-twilio-signature").and_then(|v| v.to_str().ok());
         let url = self.urls.public(uri.path_and_query().map_or("", |p| p.as_str()));
@@ -149,7 +143,7 @@ impl Transport {
                 detail,
             ));
         }
-        let Some(query) = WebhookQuery::parse(query) else {
+        let Some(query) = WebhookQuery::parse(uri.query()) else {
             let detail = "The query needs attempt, a number from 1.";
             return Err(problem(StatusCode::BAD_REQUEST, "malformed_callback", "Not a URL of ours", detail));
         };
@@ -158,12 +152,7 @@ impl Transport {
 
     /// The agent of a call: its own, its campaign's, the default.
     pub(crate) async fn agent_of(&self, call: &Call) -> Result<Option<Arc<Agent>>, StoreError> {
-        let mut name = call.body.agent.clone();
-        if name.is_none()
-            && let Some(campaign) = &call.campaign
-        {
-            name = self.store.campaign(campaign).await?.and_then(|c| c.agent);
-        }
+        let name = self.store.agent_named(call).await?;
         Ok(self.agents.get(name.as_deref().unwrap_or(&self.default_agent)))
     }
 }
@@ -180,58 +169,37 @@ fn twiml(xml: String) -> Response {
     ([(header::CONTENT_TYPE, "text/xml; charset=utf-8")], xml).into_response()
 }
 
-async fn turn_request(
-    State(transport): State<Transport>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    match transport.check(&id, &uri, query.as_deref(), &headers, &body) {
-        Ok(callback) => twiml(transport.take(callback).await),
-        Err(refusal) => refusal,
+/// A request of Twilio's once it is checked; a request that is not Twilio's is answered before it gets here.
+struct Genuine(Callback);
+
+impl FromRequest<Transport> for Genuine {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, transport: &Transport) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        let Path(id) = Path::<String>::from_request_parts(&mut parts, transport)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        let (uri, headers) = (parts.uri.clone(), parts.headers.clone());
+        let body = Bytes::from_request(Request::from_parts(parts, body), transport)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        transport.check(&id, &uri, &headers, &body).map(Self)
     }
 }
 
-async fn status_request(
-    State(transport): State<Transport>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    match transport.check(&id, &uri, query.as_deref(), &headers, &body) {
-        Ok(callback) => status::answer(transport.status(callback).await),
-        Err(refusal) => refusal,
-    }
+async fn turn_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+    twiml(transport.take(callback).await)
 }
 
-async fn amd_request(
-    State(transport): State<Transport>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    match transport.check(&id, &uri, query.as_deref(), &headers, &body) {
-        Ok(callback) => status::answer(transport.machine(callback).await),
-        Err(refusal) => refusal,
-    }
+async fn status_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+    status::answer(transport.status(callback).await)
 }
 
-async fn recording_request(
-    State(transport): State<Transport>,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    match transport.check(&id, &uri, query.as_deref(), &headers, &body) {
-        Ok(callback) => status::answer(transport.recording(callback).await),
-        Err(refusal) => refusal,
-    }
+async fn amd_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+    status::answer(transport.machine(callback).await)
+}
+
+async fn recording_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+    status::answer(transport.recording(callback).await)
 }

@@ -5,8 +5,9 @@ use axum::response::{IntoResponse, Response};
 
 use crate::carrier::twilio::urls::Leg as LegName;
 use crate::carrier::twilio::wire::{CallStatus, RecordingStatus};
-use crate::domain::call::{Call, Event, HangUpCause, Leg};
+use crate::domain::call::{Call, Event, HangUpCause, Leg, Rules, State};
 use crate::domain::ids::CallId;
+use crate::domain::talk::Voicemail;
 use crate::store::{Applied, StoreError};
 use crate::transport::{Callback, Transport, problem};
 
@@ -70,8 +71,34 @@ impl Transport {
         let (Some(sid), Some(who)) = (form.call_sid.clone(), form.answered_by.clone()) else {
             return Noted::Yes;
         };
-        let leg = Leg { attempt: query.attempt, sid };
-        self.note(&id, Event::AnsweredBy(leg, who.as_str().to_owned())).await
+        let leg = Leg { attempt: query.attempt, sid: sid.clone() };
+        let noted = async {
+            let Some(call) = self.store.load(&id).await? else { return Ok(None) };
+            let voicemail = self.store.voicemail_of(&call).await?;
+            let hang_up_on_machine = voicemail == Voicemail::HangUp;
+            let rules = Rules { hang_up_on_machine, ..(*self.rules).clone() };
+            let event = Event::AnsweredBy(leg, who.as_str().to_owned());
+            Ok::<_, StoreError>(self.observe(call, event, &rules).await?.map(|call| (call, voicemail)))
+        };
+        match noted.await {
+            Ok(Some((call, voicemail))) => {
+                if leaves_message(&call, &sid, voicemail) {
+                    self.send_to_machine_turn(&call, &sid).await;
+                }
+                Noted::Yes
+            }
+            Ok(None) => Noted::Unknown,
+            Err(error) => away(&id, &error),
+        }
+    }
+
+    /// Has the live call ask for its open turn, in which the agent leaves its message. Where that fails the next turn
+    /// leaves it: it knows from the record that a machine answered.
+    async fn send_to_machine_turn(&self, call: &Call, sid: &str) {
+        let url = self.urls.machine(&call.id, call.body.attempt, call.body.dialogue.turn);
+        if let Err(error) = self.effects.twilio.redirect(sid, &url).await {
+            tracing::warn!(call_id = %call.id, %error, "a call could not be sent to its machine turn");
+        }
     }
 
     pub(super) async fn recording(&self, callback: Callback) -> Noted {
@@ -86,20 +113,20 @@ impl Transport {
     }
 
     async fn note(&self, id: &CallId, event: Event) -> Noted {
-        match self.observe(id, event).await {
+        let noted = async {
+            let Some(call) = self.store.load(id).await? else { return Ok(None) };
+            self.observe(call, event, &self.rules).await
+        };
+        match noted.await {
             Ok(Some(_)) => Noted::Yes,
             Ok(None) => Noted::Unknown,
-            Err(error) => {
-                tracing::warn!(call_id = %id, %error, "a callback could not be written");
-                Noted::Away
-            }
+            Err(error) => away(id, &error),
         }
     }
 
-    /// Applies an observation and does what it leaves to do. `None`: no such call.
-    pub(super) async fn observe(&self, id: &CallId, event: Event) -> Result<Option<Call>, StoreError> {
-        let Some(call) = self.store.load(id).await? else { return Ok(None) };
-        match self.store.apply(call, event, &self.rules).await? {
+    /// Applies an observation and does what it leaves to do. `None`: there is no such call any more.
+    async fn observe(&self, call: Call, event: Event, rules: &Rules) -> Result<Option<Call>, StoreError> {
+        match self.store.apply(call, event, rules).await? {
             Applied::Done(call, effects) => {
                 self.effects.perform(&call, effects).await;
                 Ok(Some(*call))
@@ -109,3 +136,25 @@ impl Transport {
         }
     }
 }
+
+fn away(id: &CallId, error: &StoreError) -> Noted {
+    tracing::warn!(call_id = %id, %error, "a callback could not be written");
+    Noted::Away
+}
+
+/// Is this leg's callee a machine that has finished its greeting and waits for our message? Not where somebody consented:
+/// then the verdict is late or wrong; and not where the talk is at its end already.
+fn leaves_message(call: &Call, sid: &str, voicemail: Voicemail) -> bool {
+    let State::InProgress { sid: own, answered_by: Some(kind) } = &call.state else { return false };
+    let dialogue = &call.body.dialogue;
+    voicemail == Voicemail::Message
+        && own == sid
+        && kind.starts_with("machine_end")
+        && dialogue.consent != Some(true)
+        && dialogue.ending.is_none()
+        && !(call.body.cancel_requested || call.body.opted_out)
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

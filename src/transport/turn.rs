@@ -8,13 +8,13 @@ use futures::future::BoxFuture;
 
 use crate::base::fault;
 use crate::conversation::{
-    FailureKind, Journal, JournalEntry, JournalError, TurnInput, Voicemail, failure_turn, take_turn,
+    FailureKind, Journal, JournalEntry, JournalError, TurnInput, failure_turn, take_turn,
 };
-use crate::domain::call::{Call, Event, Leg};
+use crate::domain::call::{Call, Event, Leg, State};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::CallId;
 use crate::domain::phone;
-use crate::domain::talk::{Act, Turn};
+use crate::domain::talk::{Act, Heard, Turn};
 use crate::store::{Committed, Resumed, Store};
 use crate::transport::Transport;
 use crate::transport::gather::Answer;
@@ -86,15 +86,23 @@ impl Transport {
         token: &str,
         give_up: bool,
     ) -> Answer {
-        let Resumed { call, heard, lines, journal } = resumed;
-        let agent = match self.agent_of(&call).await {
-            Ok(Some(agent)) => agent,
-            Ok(None) => {
+        let Resumed { call, mut heard, lines, journal } = resumed;
+        let (agent, voicemail) = match (self.agent_of(&call).await, self.store.voicemail_of(&call).await) {
+            (Ok(Some(agent)), Ok(voicemail)) => (agent, voicemail),
+            (Ok(None), _) => {
                 tracing::error!(call_id = %id, "the call's agent does not exist on this node");
                 return Answer::Over;
             }
-            Err(_) => return Answer::NotYet { call: Some(Box::new(call)) },
+            _ => return Answer::NotYet { call: Some(Box::new(call)) },
         };
+        let answered_by = match &call.state {
+            State::InProgress { answered_by, .. } => answered_by.as_deref(),
+            _ => None,
+        };
+        // The request for a machine's turn does not say again what was detected; the record does.
+        if let (Heard::Machine { kind }, Some(known)) = (&mut heard, answered_by) {
+            known.clone_into(kind);
+        }
         let now = self.clock.now();
         let zone = call
             .body
@@ -116,7 +124,8 @@ impl Transport {
             now,
             journal: journal.iter().filter_map(|text| serde_json::from_str(text).ok()).collect(),
             transfer_to: self.transfer_to.as_deref(),
-            voicemail: if self.rules.hang_up_on_machine { Voicemail::HangUp } else { Voicemail::Message },
+            answered_by,
+            voicemail,
         };
         fault::point("turn_begun");
         let began = std::time::Instant::now();

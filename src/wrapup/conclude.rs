@@ -230,14 +230,8 @@ impl WrapUp {
     }
 
     fn count(&self, call: &Call) {
-        let level = match call.body.dialogue.adversarial_score {
-            None => "none",
-            Some(score) if score < 3.0 => "low",
-            Some(score) if score < 6.0 => "medium",
-            Some(_) => "high",
-        };
         let status = call.ending().map_or("unconfirmed", |e| e.disposition.as_str());
-        self.metrics.calls_completed.with_label_values(&[status, level]).inc();
+        self.metrics.call_over(status, call.adversarial_level());
         let body = &call.body;
         if let (Some(answered), Some(over)) = (body.answered_at, body.hung_up_at) {
             self.metrics.call_duration.observe(over.saturating_sub(answered) as f64 / 1_000.0);

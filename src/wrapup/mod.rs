@@ -78,13 +78,7 @@ impl WrapUp {
     }
 
     async fn agent_of(&self, call: &Call) -> Result<Option<Arc<Agent>>, StoreError> {
-        let mut name = call.body.agent.clone();
-        if name.is_none()
-            && let Some(campaign) = &call.campaign
-        {
-            name = self.store.campaign(campaign).await?.and_then(|c| c.agent);
-        }
-        Ok((self.agents)(name.as_deref()))
+        Ok((self.agents)(self.store.agent_named(call).await?.as_deref()))
     }
 
     /// A step failed that may work later: the call comes due again, later each time.

@@ -33,18 +33,15 @@ const PHONE: [&str; 14] = [
     "msisdn",
 ];
 /// Columns that are fields of a call.
-const KNOWN: [&str; 5] = ["agent", "webhook_url", "schedule_at", "expires_at", "time_zone"];
+const KNOWN: [&str; 6] = ["agent", "voicemail", "webhook_url", "schedule_at", "expires_at", "time_zone"];
 
 pub(super) async fn initiate(
     mut list: List<'_>,
     mut source: Source,
     key: Option<RepeatKey>,
 ) -> Result<Response, Problem> {
-    if let Some(key) = key {
-        list.under(key).await?;
-        if list.is_answered() {
-            return list.replay(&source.fingerprint().await?);
-        }
+    if list.repeats(key).await? {
+        return list.replay(&source.fingerprint().await?);
     }
     let (mut records, first) = Records::open(&mut source).await?;
     let mut header: Option<Header> = None;

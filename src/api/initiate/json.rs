@@ -56,11 +56,8 @@ pub(super) async fn initiate(
         Vec::new()
     });
     let mut list = List::from_fields(app, fields, (rows.is_empty()).then_some(name))?;
-    if let Some(key) = key {
-        list.under(key).await?;
-        if list.is_answered() {
-            return list.replay(&source.fingerprint_so_far());
-        }
+    if list.repeats(key).await? {
+        return list.replay(&source.fingerprint_so_far());
     }
     for (i, raw) in rows.into_iter().enumerate() {
         let n = i as u64 + 1;

@@ -46,7 +46,7 @@ impl<'a> List<'a> {
         empty: Option<&str>,
     ) -> Result<Self, Problem> {
         let now = app.api.clock.now();
-        let mut campaign = blank(now);
+        let mut campaign = Campaign::new(CampaignId::random(), now);
         let mut errors = Vec::new();
         match fields.take("campaign") {
             None => {}
@@ -54,6 +54,7 @@ impl<'a> List<'a> {
                 let mut own = Fields::new("campaign.", object);
                 campaign.name = own.text("name", 200);
                 campaign.agent = row::agent(&mut own, app);
+                campaign.voicemail = row::voicemail(&mut own);
                 campaign.webhook_url = row::webhook_url(&mut own, app);
                 campaign.expires_at = row::expires_at(&mut own, now);
                 errors = own.finish();
@@ -75,7 +76,7 @@ impl<'a> List<'a> {
     pub(super) fn from_query(app: &'a App, query: Query) -> Result<Self, Problem> {
         let now = app.api.clock.now();
         let mut fields = query.fields();
-        let mut campaign = blank(now);
+        let mut campaign = Campaign::new(CampaignId::random(), now);
         campaign.name = fields.text("campaign", 200);
         for name in ["variables", "metadata"] {
             if fields.take(name).is_some() {
@@ -93,6 +94,7 @@ impl<'a> List<'a> {
     fn new(app: &'a App, now: Millis, mut campaign: Campaign, mut shared: Shared) -> Self {
         // What all calls share stays in the campaign, so that a waiting call's record is small.
         campaign.agent = campaign.agent.or_else(|| shared.agent.take());
+        campaign.voicemail = campaign.voicemail.or_else(|| shared.voicemail.take());
         campaign.webhook_url = campaign.webhook_url.or_else(|| shared.webhook_url.take());
         campaign.expires_at = campaign.expires_at.or(shared.expires_at);
         // The record's own rule for expiry does not look at the campaign.
@@ -111,8 +113,10 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Binds it to an idempotency key: the campaign's id follows from the key, its calls' ids from the campaign's.
-    pub(super) async fn under(&mut self, key: RepeatKey) -> Result<(), Problem> {
+    /// Binds it to an idempotency key, where there is one: the campaign's id follows from the key, its calls' ids from
+    /// the campaign's. True: this list was read to its end before, and is to be answered by [`List::replay`].
+    pub(super) async fn repeats(&mut self, key: Option<RepeatKey>) -> Result<bool, Problem> {
+        let Some(key) = key else { return Ok(false) };
         let kind = "list";
         if self.app.store().bind_repeat_key(&key.scoped, kind).await? != kind {
             return Err(mismatch());
@@ -124,12 +128,7 @@ impl<'a> List<'a> {
             self.campaign.fingerprint = first.fingerprint;
             self.resumed = Some(HashSet::new());
         }
-        Ok(())
-    }
-
-    /// Was this list read to its end before?
-    pub(super) fn is_answered(&self) -> bool {
-        self.campaign.answer.is_some()
+        Ok(self.campaign.answer.is_some())
     }
 
     /// The first answer, where the body is the same.
@@ -229,19 +228,6 @@ impl<'a> List<'a> {
         let ListAnswer { accepted: ok, rejected, duplicates, suppressed, .. } = self.answer;
         tracing::info!(campaign_id = %self.campaign.id, accepted = ok, rejected, duplicates, suppressed, "a list was accepted");
         Ok(accepted(&self.answer, false))
-    }
-}
-
-fn blank(now: Millis) -> Campaign {
-    Campaign {
-        id: CampaignId::random(),
-        name: None,
-        agent: None,
-        webhook_url: None,
-        created_at: now,
-        expires_at: None,
-        answer: None,
-        fingerprint: None,
     }
 }
 

@@ -26,6 +26,7 @@ use crate::api::auth::Client;
 use crate::api::fields::{Query, media_type};
 use crate::api::problems::{FieldError, Kind, Problem, ProblemBody};
 use crate::api::view::CallTicket;
+use crate::domain::talk::Voicemail;
 
 /// What a call is posted with.
 #[derive(Deserialize, ToSchema)]
@@ -37,6 +38,9 @@ pub(super) struct CallRequest {
     /// The agent that talks.
     #[schema(example = "employment_interview")]
     agent: Option<String>,
+    /// What a machine gets that answers: `hang_up`, `message` (the agent's, after the beep) or `continue`; else
+    /// what the campaign says, else `hang_up`.
+    voicemail: Option<Voicemail>,
     /// Where this call's notices go; else the campaign's, else the default.
     webhook_url: Option<String>,
     /// What the agent may say and know of the person: at most 50 entries of 1,000 characters.
@@ -61,6 +65,8 @@ pub(super) struct CampaignRequest {
     name: Option<String>,
     /// The agent that talks.
     agent: Option<String>,
+    /// What a machine gets that answers: `hang_up` (default), `message` (the agent's, after the beep) or `continue`.
+    voicemail: Option<Voicemail>,
     /// Where its notices go.
     webhook_url: Option<String>,
     /// Its calls are not placed after (RFC 3339).
@@ -145,7 +151,7 @@ impl RepeatKey {
 ///
 /// One call as a JSON object with `phone_number`; many as `{"phone_numbers": […]}` or `{"calls": […], "campaign": {…}}`,
 /// as `text/csv` with a header row, or as `application/x-ndjson`, one call a line. CSV and NDJSON are streamed and may
-/// have any length; `campaign` (its name), `agent`, `webhook_url`, `schedule_at`, `expires_at` and `time_zone` for all
+/// have any length; `campaign` (its name), `agent`, `voicemail`, `webhook_url`, `schedule_at`, `expires_at` and `time_zone` for all
 /// rows stand in the query then. In CSV one column holds the number (`phone_number`, `phone`, `number`, `tel`, …);
 /// columns that are no field of a call become variables.
 ///
@@ -155,6 +161,7 @@ impl RepeatKey {
         ("Idempotency-Key" = Option<String>, Header, description = "a repeat under the same key gets the first answer"),
         ("campaign" = Option<String>, Query, description = "CSV and NDJSON: the campaign's name"),
         ("agent" = Option<String>, Query, description = "CSV and NDJSON: the agent"),
+        ("voicemail" = Option<String>, Query, description = "CSV and NDJSON: what a machine gets that answers"),
         ("webhook_url" = Option<String>, Query, description = "CSV and NDJSON: where notices go"),
         ("schedule_at" = Option<String>, Query, description = "CSV and NDJSON: not to be placed before"),
         ("expires_at" = Option<String>, Query, description = "CSV and NDJSON: not to be placed after"),

@@ -19,11 +19,8 @@ pub(super) async fn initiate(
     mut source: Source,
     key: Option<RepeatKey>,
 ) -> Result<Response, Problem> {
-    if let Some(key) = key {
-        list.under(key).await?;
-        if list.is_answered() {
-            return list.replay(&source.fingerprint().await?);
-        }
+    if list.repeats(key).await? {
+        return list.replay(&source.fingerprint().await?);
     }
     let mut lines = Lines::default();
     while let Some(piece) = source.next().await? {

@@ -11,6 +11,7 @@ use crate::base::clock::{DAY, Millis};
 use crate::domain::call::{Body, Call};
 use crate::domain::ids::{CallId, CampaignId};
 use crate::domain::phone::Phone;
+use crate::domain::talk::Voicemail;
 use crate::outbox::guard::check_url_shape;
 
 /// How far ahead a call may be scheduled.
@@ -27,6 +28,7 @@ const METADATA: usize = 4_096;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Shared {
     pub(super) agent: Option<String>,
+    pub(super) voicemail: Option<Voicemail>,
     pub(super) webhook_url: Option<String>,
     pub(super) variables: BTreeMap<String, String>,
     pub(super) schedule_at: Option<Millis>,
@@ -40,6 +42,7 @@ impl Shared {
     pub(super) fn take(fields: &mut Fields, app: &App, now: Millis) -> Self {
         let mut shared = Self {
             agent: agent(fields, app),
+            voicemail: voicemail(fields),
             webhook_url: webhook_url(fields, app),
             variables: fields.texts("variables", VARIABLES, VARIABLE),
             expires_at: expires_at(fields, now),
@@ -71,6 +74,7 @@ impl Shared {
         variables.extend(self.variables);
         Self {
             agent: self.agent.or_else(|| list.agent.clone()),
+            voicemail: self.voicemail.or(list.voicemail),
             webhook_url: self.webhook_url.or_else(|| list.webhook_url.clone()),
             variables,
             schedule_at: self.schedule_at.or(list.schedule_at),
@@ -89,6 +93,16 @@ pub(super) fn agent(fields: &mut Fields, app: &App) -> Option<String> {
     }
     fields.wrong("agent", format!("there is no agent {name:?}"));
     None
+}
+
+/// What a machine gets that answers.
+pub(super) fn voicemail(fields: &mut Fields) -> Option<Voicemail> {
+    let word = fields.text("voicemail", 100)?;
+    let known = Voicemail::parse(&word);
+    if known.is_none() {
+        fields.wrong("voicemail", "must be hang_up, message or continue");
+    }
+    known
 }
 
 /// A webhook's URL that may be called.
@@ -174,6 +188,7 @@ impl Row {
         let fields = self.fields;
         let mut body = Body::new(self.phone, now);
         body.agent = fields.agent;
+        body.voicemail = fields.voicemail;
         body.webhook_url = fields.webhook_url;
         body.variables = fields.variables;
         body.schedule_at = fields.schedule_at;

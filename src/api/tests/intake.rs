@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::{Fixture, json_request};
 use crate::base::clock::{DAY, HOUR, rfc3339};
-use crate::domain::call::{Effect, Event, Leg, Phase, Rules};
+use crate::domain::call::{Artefact, Effect, Event, HangUpCause, Leg, Phase, Rules};
 use crate::domain::ids::CallId;
-use crate::store::{Committed, StartChecks, Store};
+use crate::store::{Committed, OutboxCounts, Settle, StartChecks, Store};
 
 const NUMBER: &str = "+1 (415) 555-2671";
 
@@ -189,7 +189,50 @@ async fn a_person_is_exported_and_erased() {
     let answer = f.ask(delete()).await;
     assert_eq!(answer.is(202).body["erased"], json!([done]));
     assert_eq!(answer.body["pending"], json!([live]));
+    // What should have told of it has gone with it.
+    assert_eq!(f.store.outbox_counts().await.unwrap().pending, 0);
     f.get(&format!("/api/calls/status/{done}")).await.is(404);
     f.get(&format!("/api/calls/status/{other}")).await.is(200);
     f.get("/api/people/12").await.is(422).is_problem("invalid_request");
+}
+
+#[tokio::test]
+async fn an_erasure_takes_archived_objects_and_events_along() {
+    let f = Fixture::start().await;
+    let id = f.initiate(json!({"phone_number": NUMBER})).await.text("call_id");
+    ring(&f.store, &id, "CA1").await;
+    let id = CallId::parse(&id).unwrap();
+    let mut change = f.store.load(&id).await.unwrap().unwrap().change();
+    let (rules, now) = (Rules::default(), f.clock.now());
+    let leg = Leg { attempt: 1, sid: "CA1".into() };
+    let cause = HangUpCause::Completed;
+    change.apply(Event::HungUp { leg, cause, code: None, duration_s: Some(60) }, &rules, now).unwrap();
+    let artefact = Artefact { kind: "transcript".into(), key: "calls/transcripts/x".into() };
+    let told = ("worker_profile_completed".to_owned(), "profile", json!({"name": "Ann"}));
+    let concluded = Event::Concluded {
+        artefacts: vec![artefact],
+        outcome: Some(told),
+        adversarial_score: None,
+        employment_gaps: None,
+    };
+    change.apply(concluded, &rules, now).unwrap();
+    assert!(matches!(f.store.commit(change, None, None).await.unwrap(), Committed::Done(..)));
+
+    let person = f.get("/api/people/+14155552671").await;
+    assert_eq!(person.body["calls"][0]["artefacts"][0]["key"], "calls/transcripts/x");
+    assert!(person.body["calls"][0]["transcript"].is_array());
+    // The first event is a dead letter, the second waits.
+    let (mut due, _) = f.store.outbox_claim(id.shard(), 10_000, 10, 10).await.unwrap();
+    let first = due.pop().unwrap();
+    assert_eq!((first.kind.as_str(), due.len()), ("worker_profile_completed", 0));
+    f.store.outbox_settle(&first, Settle::Dead).await.unwrap();
+    assert_eq!(f.store.outbox_counts().await.unwrap(), OutboxCounts { pending: 1, delivered: 0, dead: 1 });
+
+    let answer = f.send(axum::http::Method::DELETE, "/api/people/+14155552671").await;
+    assert_eq!(answer.is(200).body["erased"], json!([id]));
+    assert_eq!(f.store.outbox_counts().await.unwrap(), OutboxCounts::default());
+    assert!(f.store.outbox_dead(10).await.unwrap().is_empty());
+    assert!(f.store.outbox_claim(id.shard(), 10_000, 10, 10).await.unwrap().0.is_empty());
+    let objects = f.deleted.lock().unwrap().clone();
+    assert_eq!(objects, ["calls/transcripts/x".to_owned(), crate::archive::keys::index(&id)]);
 }

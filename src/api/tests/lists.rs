@@ -64,7 +64,12 @@ async fn a_json_list_is_judged_row_by_row() {
     assert_eq!(results.body["results"][0]["call_id"], ended);
     assert_eq!(results.body["results"][0]["disposition"], "canceled");
     assert_eq!(f.get(&format!("/api/campaigns/{id}")).await.body["dispositions"]["canceled"], 1);
+    let metrics = f.get("/metrics").await.body;
+    let counted = r#"calls_completed_total{adversarial_level="none",status="canceled"} 1"#;
+    assert!(metrics.as_str().unwrap().contains(counted), "{metrics}");
     let analytics = f.get("/api/analytics?days=1").await;
+    let hours = analytics.body["by_hour"].as_array().unwrap();
+    assert_eq!((hours.len(), hours.iter().filter_map(|h| h["ended"].as_i64()).sum()), (24, 1));
     assert_eq!(analytics.is(200).body["total"]["dispositions"]["canceled"], 1);
     assert_eq!(f.get(&format!("/api/analytics?campaign_id={id}")).await.body["total"]["ended"], 1);
 }
@@ -80,10 +85,11 @@ async fn a_list_without_a_good_row_makes_no_campaign() {
     }
     let both = json!({"phone_numbers": ["+14155552671"], "calls": [], "phone_number": "1"});
     f.initiate(both).await.is_problem("invalid_request");
-    let typo = json!({"phone_numbers": ["+14155552671"], "campaign": {"nmae": "x"}, "agent": "nobody"});
+    let campaign = json!({"nmae": "x", "voicemail": "beep"});
+    let typo = json!({"phone_numbers": ["+14155552671"], "campaign": campaign, "agent": "nobody"});
     assert_eq!(
         f.initiate(typo).await.is_problem("invalid_request").wrong_fields(),
-        ["campaign.nmae", "agent"]
+        ["campaign.voicemail", "campaign.nmae", "agent"]
     );
     assert_eq!(f.get("/api/campaigns").await.body["campaigns"], json!([]));
 }
@@ -152,4 +158,26 @@ async fn a_list_under_a_key_is_taken_once() {
     assert_eq!(counts(&resumed.is(202).body), [3, 0, 1, 0]);
     assert_eq!(resumed.body["campaign_id"], first.body["campaign_id"]);
     assert_eq!(f.get("/api/calls").await.body["calls"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_machine_gets_what_the_call_says_else_its_campaign() {
+    use crate::domain::talk::Voicemail::{Continue, HangUp, Message};
+
+    let f = Fixture::start().await;
+    let list = json!({"campaign": {"voicemail": "message"}, "calls": [
+        {"phone_number": "+14155552671"}, {"phone_number": "+14155552672", "voicemail": "continue"}]});
+    let campaign = f.initiate(list).await.is(202).text("campaign_id");
+    assert_eq!(f.get(&format!("/api/campaigns/{campaign}")).await.body["voicemail"], "message");
+    f.initiate(json!({"phone_number": "+14155552673"})).await.is(202);
+    f.upload("text/csv", "?voicemail=message", "phone\n+14155552674\n").await.is(202);
+    for (number, expected) in [
+        ("+14155552671", Message),
+        ("+14155552672", Continue),
+        ("+14155552673", HangUp),
+        ("+14155552674", Message),
+    ] {
+        let calls = f.store.calls_of(number).await.unwrap();
+        assert_eq!(f.store.voicemail_of(&calls[0]).await.unwrap(), expected, "{number}");
+    }
 }

@@ -169,6 +169,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a call that is over, by its disposition and by how reluctant the person was (`none` where nobody was
+    /// heard).
+    pub fn call_over(&self, disposition: &str, level: &'static str) {
+        self.calls_completed.with_label_values(&[disposition, level]).inc();
+    }
+
     /// Counts a served request; `route` is the template that matched ("/api/calls/status/{call_id}"), or "none".
     pub fn served(&self, route: &str, status: u16) {
         self.http_requests.with_label_values(&[route, status_class(status)]).inc();

@@ -133,6 +133,10 @@ async fn a_message_waits_for_the_beep() {
         assert_eq!(words(&turn), "Please call us back.");
         assert_eq!(end(&turn), Some((Disposition::Voicemail, "message_left")));
     }
+    // Known from the record alone: the request for its turn was lost.
+    let mut case = Case::fresh();
+    (case.voicemail, case.answered_by) = (Voicemail::Message, Some("machine_end_beep"));
+    assert_eq!(words(&case.turn(&model, Heard::Silence).await), "Please call us back.");
     let late = Case::talking().turn(&model, Heard::Machine { kind: "machine_start".into() }).await;
     assert!(listens(&late) && late.notes.is_empty(), "who has consented is a person: {late:?}");
     let mut case = Case::fresh();

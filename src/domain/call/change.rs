@@ -77,7 +77,7 @@ pub struct Rules {
     pub retry: RetryPolicy,
     /// Record from the consent on (`RECORDING=after_consent`).
     pub record_after_consent: bool,
-    /// A machine that answers is hung up on (`voicemail: hang_up`).
+    /// A machine that answers is hung up on: the call's `voicemail` is `hang_up`. A fax always is.
     pub hang_up_on_machine: bool,
 }
 

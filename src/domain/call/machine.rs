@@ -10,6 +10,7 @@ use crate::domain::call::state::{Phase, State};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::CallId;
 use crate::domain::retry::Cause;
+use crate::domain::talk::is_machine;
 
 impl Change {
     /// Applies one event. Several may be applied before a commit; they are written together.
@@ -250,7 +251,7 @@ impl Change {
         if answered_by.as_deref() == Some(kind.as_str()) {
             return Err(Stale);
         }
-        let machine = kind.starts_with("machine") || kind == "fax";
+        let machine = is_machine(&kind);
         let (sid, kind) = (sid.clone(), answered_by.insert(kind).clone());
         if machine && (rules.hang_up_on_machine || kind == "fax") {
             self.call.body.dialogue.ending =
@@ -395,6 +396,7 @@ impl Change {
         let mut body = crate::domain::call::record::Body::new(self.call.body.phone.clone(), now);
         body.schedule_at = Some(at);
         body.agent.clone_from(&self.call.body.agent);
+        body.voicemail = self.call.body.voicemail;
         body.webhook_url.clone_from(&self.call.body.webhook_url);
         body.variables.clone_from(&self.call.body.variables);
         body.metadata.clone_from(&self.call.body.metadata);

@@ -19,7 +19,7 @@ use crate::domain::call::state::{Phase, State};
 use crate::domain::disposition::Ending;
 use crate::domain::ids::{CallId, CampaignId, PhoneHash};
 use crate::domain::phone::Phone;
-use crate::domain::talk::Dialogue;
+use crate::domain::talk::{Dialogue, Voicemail};
 
 /// Characters of the head up to the lane.
 pub(crate) const HEAD_WIDTH: usize = 8 + 8 + 8 + 1 + 13 + 24;
@@ -129,6 +129,9 @@ pub struct Body {
     /// The agent's version that talked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,
+    /// What a machine gets that answers, where the call says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voicemail: Option<Voicemail>,
     /// Where its notices go, where the call names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
@@ -226,6 +229,7 @@ impl Body {
             expires_at: None,
             agent: None,
             agent_version: None,
+            voicemail: None,
             webhook_url: None,
             variables: BTreeMap::new(),
             metadata: None,
@@ -321,6 +325,17 @@ impl Call {
     #[must_use]
     pub fn ending(&self) -> Option<&Ending> {
         self.state.ending()
+    }
+
+    /// How reluctant the person was: `none` where nothing was scored, else `low` < 3 ≤ `medium` < 6 ≤ `high`.
+    #[must_use]
+    pub fn adversarial_level(&self) -> &'static str {
+        match self.body.dialogue.adversarial_score {
+            None => "none",
+            Some(score) if score < 3.0 => "low",
+            Some(score) if score < 6.0 => "medium",
+            Some(_) => "high",
+        }
     }
 
     /// The record as it is written.

@@ -210,15 +210,8 @@ impl Change {
         let gaps = employment_gaps.as_ref().and_then(Value::as_array).map_or(0, Vec::len);
         self.counts.push(("gaps".into(), i64::try_from(gaps).unwrap_or(0)));
         self.counts.push(("duration_s".into(), i64::from(self.call.body.duration_s.unwrap_or(0))));
-        if let Some(score) = self.call.body.dialogue.adversarial_score {
-            let level = if score < 3.0 {
-                "low"
-            } else if score < 6.0 {
-                "medium"
-            } else {
-                "high"
-            };
-            self.count(format!("level:{level}"));
+        if self.call.body.dialogue.adversarial_score.is_some() {
+            self.count(format!("level:{}", self.call.adversarial_level()));
         }
         self.call.body.employment_gaps = employment_gaps;
         // The notes have become the outcome; what is kept for 48 h is what the status API shows.

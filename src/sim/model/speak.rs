@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::cues;
 use super::dates::{self, Date};
 use super::listen::{Context, Fact};
+use super::question;
 use super::state::Scene;
 
 /// To somebody out of work the question for the present job is put differently.
@@ -56,6 +57,12 @@ pub(crate) fn words(scene: &Scene, ctx: &Context, facts: &[Fact]) -> String {
     }
     if ctx.needs_consent {
         return format!("Sorry, I didn't get that. {}", again(scene, &ask));
+    }
+    // "Go ahead", "no, nothing special": no fact to record, and yet the program took it for an answer and moved on.
+    let next = question::read(&ask).topics;
+    let moved_on = !next.is_empty() && !next.iter().any(|topic| ctx.question.asks(*topic));
+    if facts.is_empty() && moved_on && !scene.asked.is_empty() {
+        return format!("{}{ask}", acknowledgement(scene, scene.text("style"), &ask));
     }
     if cues::evades(&dates::lower(&scene.heard)) || facts.is_empty() {
         return format!("Sorry, I didn't quite get that. {}", again(scene, &ask));

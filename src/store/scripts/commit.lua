@@ -141,5 +141,6 @@ for _, count in ipairs(plan.counts or {}) do
   redis.call('HINCRBY', KEYS[9], count[1], count[2])
   if plan.lane then redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. plan.lane, count[1], count[2]) end
 end
+for _, count in ipairs(plan.day_counts or {}) do redis.call('HINCRBY', KEYS[9], count[1], count[2]) end
 if plan.counts and #plan.counts > 0 then redis.call('EXPIRE', KEYS[9], 3456000) end
 return {'ok'}

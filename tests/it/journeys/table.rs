@@ -6,6 +6,9 @@ use carillon::sim::people::Kind;
 
 use crate::support::fleet::{Ended, Fleet};
 
+/// An interview that takes its course has fewer turns; the agent's own limit lies above.
+const MOST_TURNS: usize = 45;
+
 /// What became of one number.
 pub(super) struct Row {
     pub(super) number: String,
@@ -99,6 +102,9 @@ pub(super) fn wrong(rows: &[Row]) -> Vec<String> {
         let rung = u32::try_from(row.rang).unwrap_or(u32::MAX);
         if rung > row.attempts || (!silent && rung != row.attempts) {
             say(format!("rang {rung} times in {} attempts", row.attempts));
+        }
+        if row.turns > MOST_TURNS {
+            say(format!("took {} turns: the interview went round in circles", row.turns));
         }
         if row.told != 1 {
             say(format!("its end was told by {} events", row.told));

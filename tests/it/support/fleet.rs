@@ -152,6 +152,7 @@ impl Fleet {
             ("TIME_SCALE", "300".to_owned()),
             ("RATE_LIMIT_PER_SECOND", "0".to_owned()),
             ("ENVIRONMENT", "development".to_owned()),
+            ("LOG_LEVEL", "info,carillon::api=warn".to_owned()),
             ("LOG_FORMAT", "json".to_owned()),
         ];
         env.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
@@ -288,7 +289,11 @@ impl Fleet {
     pub(crate) async fn call_ended(&self, call: &str, deadline: Duration) -> Json {
         let ended = try_until(deadline, || async {
             let status = self.status(call).await;
-            (status["status"] == "ended").then_some(status)
+            if status["status"] == "ended" {
+                return Some(status);
+            }
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            None
         })
         .await;
         match ended {
