@@ -52,6 +52,10 @@ problems! {
     InvalidHeader = "invalid_header", BAD_REQUEST, "A header is not valid";
     /// No API key was given, or one that is not known. Send `Authorization: Bearer <key>`.
     Unauthorized = "unauthorized", UNAUTHORIZED, "An API key is required";
+    /// The signature of a carrier's callback is missing or wrong: it is not the carrier's, or `BASE_URL` is not the URL that the carrier calls.
+    ForgedCallback = "forged_callback", FORBIDDEN, "Not a callback of the carrier's";
+    /// A callback's URL is not one that was handed to the carrier.
+    MalformedCallback = "malformed_callback", BAD_REQUEST, "The callback is not valid";
     /// There is nothing at this address. `/openapi.json` lists what there is.
     NotFound = "not_found", NOT_FOUND, "There is nothing here";
     /// No call has this id, or it ended so long ago that nothing is kept of it.
@@ -271,7 +275,7 @@ pub(super) async fn one(Path(slug): Path<String>) -> Result<Json<ProblemType>, P
 
 /// What a route that does not exist answers.
 pub(super) async fn no_route() -> Problem {
-    Problem::new(Kind::NotFound, "there is nothing at this address; see /openapi.json")
+    Problem::new(Kind::NotFound, "there is nothing at this address; see /docs or /openapi.json")
 }
 
 /// What a route answers to a method it does not have. `Allow` is added by the router.

@@ -139,9 +139,11 @@ async fn tell(
         if let Ok(held) = parts.store.slots_held().await {
             parts.metrics.active_call_sessions.set(i64::try_from(held).unwrap_or(i64::MAX));
         }
-        for (script, runs) in parts.store.script_runs() {
-            let counter = parts.metrics.redis_ops.with_label_values(&[script]);
-            counter.inc_by(runs.saturating_sub(counter.get()));
+        for (script, runs, errors) in parts.store.script_runs() {
+            for (counters, now) in [(&parts.metrics.redis_ops, runs), (&parts.metrics.redis_errors, errors)] {
+                let counter = counters.with_label_values(&[script]);
+                counter.inc_by(now.saturating_sub(counter.get()));
+            }
         }
         tokio::select! {
             () = drain.cancelled() => {}

@@ -66,7 +66,12 @@ pub async fn run(args: SimArgs) -> anyhow::Result<()> {
     for (name, value) in sim.env() {
         println!("{name}={value}");
     }
-    println!("LEDGER_URL={}", sim.control_url());
+    // What a rehearsal needs besides: nobody's night is disturbed, and retries keep step with the world.
+    println!(
+        "TWILIO_PHONE_NUMBER=+12025550199\nTWILIO_MAX_CPS={}\nTWILIO_MAX_CONCURRENT={}",
+        args.cps, args.concurrent
+    );
+    println!("CALL_WINDOW=off\nTIME_SCALE={}\nLEDGER_URL={}", args.speed, sim.control_url());
     println!("# ready");
     Lifecycle::new().run(Duration::from_secs(1)).await?;
     sim.stop().await;

@@ -40,7 +40,6 @@ impl Dialer {
             let until = self.clock.now();
             return self.apply(call, Event::NotSent { until }).await.map(drop);
         }
-        self.metrics.calls_started.inc();
         let outcome = self.post(&call, voicemail).await;
         fault::point("after_post");
         let (event, label) = self.consequence(&call, outcome);

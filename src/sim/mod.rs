@@ -120,6 +120,8 @@ pub struct Sim {
     faults: Faults,
     world: World,
     s3_root: PathBuf,
+    /// The store's directory is ours, and goes with us.
+    fleeting: bool,
     twilio: SocketAddr,
     model: SocketAddr,
     s3: SocketAddr,
@@ -154,6 +156,7 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
         World::new(config.seed),
         hooks,
     );
+    let fleeting = config.s3.root.is_none();
     let s3_root = config.s3.root.clone().unwrap_or_else(|| {
         std::env::temp_dir().join(format!("carillon-sim-{}", uuid::Uuid::new_v4().simple()))
     });
@@ -168,7 +171,7 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
     let s3 = serve::serve(&life, ports.s3, store).await?;
     let receiver = serve::serve(&life, ports.receiver, hook).await?;
     let control = serve::serve(&life, ports.control, desk).await?;
-    Ok(Sim { config, life, ledger, faults, world, s3_root, twilio, model, s3, receiver, control })
+    Ok(Sim { config, life, ledger, faults, world, s3_root, fleeting, twilio, model, s3, receiver, control })
 }
 
 impl Sim {
@@ -262,5 +265,9 @@ impl Sim {
 impl Drop for Sim {
     fn drop(&mut self) {
         self.life.end.cancel();
+        if self.fleeting {
+            // What cannot be removed is left to the system's own cleaning of its temporary directory.
+            let _ = std::fs::remove_dir_all(&self.s3_root);
+        }
     }
 }

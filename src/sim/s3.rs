@@ -16,7 +16,7 @@ use super::faults::{Faults, Target};
 #[derive(Clone, Debug)]
 pub struct S3Config {
     /// The directory that holds the buckets; made where it is missing. None: a fresh one under the system's
-    /// temporary directory, which stays when the world ends.
+    /// temporary directory, which goes when the world ends.
     pub root: Option<std::path::PathBuf>,
     /// The bucket that exists from the start.
     pub bucket: String,

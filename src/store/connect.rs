@@ -222,10 +222,10 @@ impl Store {
         Ok(began.elapsed())
     }
 
-    /// Runs of each script in this process, by name.
+    /// Runs of each script in this process and how many of them failed, by name.
     #[must_use]
-    pub fn script_runs(&self) -> Vec<(&'static str, u64)> {
-        super::scripts::ALL.iter().map(|s| (s.name, s.runs())).collect()
+    pub fn script_runs(&self) -> Vec<(&'static str, u64, u64)> {
+        super::scripts::ALL.iter().map(|s| (s.name, s.runs(), s.errors())).collect()
     }
 
     /// Lets go of the connections.

@@ -8,12 +8,13 @@ use fred::util::sha1_hash;
 
 use crate::store::connect::{Store, StoreError};
 
-/// One script: its source, its hash, how often it ran.
+/// One script: its source, its hash, how often it ran and how often Redis did not answer it.
 pub(super) struct Script {
     pub(super) name: &'static str,
     source: &'static str,
     hash: LazyLock<String>,
     runs: AtomicU64,
+    errors: AtomicU64,
 }
 
 macro_rules! scripts {
@@ -23,6 +24,7 @@ macro_rules! scripts {
             source: include_str!(concat!("scripts/", $file, ".lua")),
             hash: LazyLock::new(|| sha1_hash(include_str!(concat!("scripts/", $file, ".lua")))),
             runs: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
         }; )*
         /// All of them, for the metrics.
         pub(super) static ALL: &[&Script] = &[$(&$name),*];
@@ -54,12 +56,20 @@ impl Script {
     ) -> Result<Value, StoreError> {
         self.runs.fetch_add(1, Ordering::Relaxed);
         let client = store.client();
-        match client.evalsha::<Value, _, _, _>(self.hash.as_str(), keys.clone(), args.clone()).await {
-            Err(error) if error.details().starts_with("NOSCRIPT") => {
-                Ok(client.eval::<Value, _, _, _>(self.source, keys, args).await?)
-            }
-            other => Ok(other?),
+        let mut answer =
+            client.evalsha::<Value, _, _, _>(self.hash.as_str(), keys.clone(), args.clone()).await;
+        if answer.as_ref().is_err_and(|error| error.details().starts_with("NOSCRIPT")) {
+            answer = client.eval::<Value, _, _, _>(self.source, keys, args).await;
         }
+        if answer.is_err() {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(answer?)
+    }
+
+    /// How often it failed in this process.
+    pub(super) fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
     }
 
     /// How often it ran in this process.

@@ -130,7 +130,7 @@ impl Transport {
             return Err(problem(
                 StatusCode::FORBIDDEN,
                 "forged_callback",
-                "Not a request of Twilio's",
+                "Not a callback of the carrier's",
                 detail,
             ));
         }
@@ -139,13 +139,18 @@ impl Transport {
             return Err(problem(
                 StatusCode::FORBIDDEN,
                 "forged_callback",
-                "Another account's request",
+                "Not a callback of the carrier's",
                 detail,
             ));
         }
         let Some(query) = WebhookQuery::parse(uri.query()) else {
             let detail = "The query needs attempt, a number from 1.";
-            return Err(problem(StatusCode::BAD_REQUEST, "malformed_callback", "Not a URL of ours", detail));
+            return Err(problem(
+                StatusCode::BAD_REQUEST,
+                "malformed_callback",
+                "The callback is not valid",
+                detail,
+            ));
         };
         Ok(Callback { id: CallId::parse(id), query, form })
     }

@@ -27,13 +27,13 @@ pub(super) fn answer(noted: Noted) -> Response {
         Noted::Unknown => problem(
             StatusCode::NOT_FOUND,
             "unknown_call",
-            "No such call",
+            "There is no such call",
             "The call id in the path is not known.",
         ),
         Noted::Away => problem(
             StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "The store is away",
+            "store_unavailable",
+            "The store is not available",
             "The callback could not be written; bring it again.",
         ),
     }

@@ -10,6 +10,7 @@
 //! | `outbox` | does every event arrive, in order, whatever the receivers do |
 //! | `store` | does the store keep its word on a real server |
 //! | `cluster` | and on a real cluster |
+//! | `readme` | does what the README prints work when it is pasted |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
 mod cluster;
@@ -17,6 +18,7 @@ mod faults;
 mod journeys;
 mod openapi;
 mod outbox;
+mod readme;
 mod store;
 mod support;
 mod tidy;

@@ -102,7 +102,7 @@ impl Header {
         let mut names = Vec::new();
         for field in records.fields() {
             let Ok(name) = std::str::from_utf8(field) else {
-                return Err(bad_header("the header row is not valid UTF-8"));
+                return Err(bad_header("the header row is not valid UTF-8; save the sheet as \"CSV UTF-8\""));
             };
             let name = name.trim().to_lowercase().replace([' ', '-', '.'], "_");
             if !name.is_empty() && names.contains(&name) {
@@ -130,7 +130,10 @@ impl Header {
         for (i, field) in records.fields().enumerate() {
             let Ok(text) = std::str::from_utf8(field) else {
                 let name = self.names.get(i).map_or("", String::as_str);
-                return Err(vec![FieldError::new(name, "is not valid UTF-8")]);
+                return Err(vec![FieldError::new(
+                    name,
+                    "is not valid UTF-8; save the sheet as \"CSV UTF-8\"",
+                )]);
             };
             let text = text.trim();
             match self.names.get(i).map(String::as_str) {

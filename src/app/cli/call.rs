@@ -23,6 +23,9 @@ const SHOWN_ERRORS: usize = 20;
 
 /// Post numbers and watch their calls.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    override_usage = "carillon call [OPTIONS] <NUMBERS>...\n       carillon call [OPTIONS] --file <FILE>"
+)]
 pub struct CallArgs {
     /// Numbers in any notation.
     #[arg(required_unless_present = "file", conflicts_with = "file")]
@@ -71,7 +74,10 @@ async fn call(args: &CallArgs, out: &mut impl Write) -> anyhow::Result<bool> {
             if args.json {
                 writeln!(out, "{problem:#}")?;
             }
-            print_errors(&problem);
+            // The detail of a single error says it already.
+            if problem["errors"].as_array().is_some_and(|errors| errors.len() > 1) {
+                print_errors(&problem);
+            }
             return Err(error);
         }
         Err(failure) => return Err(failure.into_error()),
@@ -248,11 +254,11 @@ fn render(calls: &[Value]) -> String {
     let rows: Vec<Vec<String>> = calls
         .iter()
         .map(|c| {
-            let columns = ["call_id", "phone_hash", "disposition", "attempt", "duration_seconds"];
+            let columns = ["call_id", "phone_hash", "disposition", "reason", "attempt", "duration_seconds"];
             columns.iter().map(|name| text(&c[*name])).collect()
         })
         .collect();
-    table(&["call_id", "phone_hash", "disposition", "attempts", "seconds"], &rows)
+    table(&["call_id", "phone_hash", "disposition", "reason", "attempts", "seconds"], &rows)
 }
 
 #[cfg(test)]
@@ -300,14 +306,14 @@ mod tests {
             "/api/campaigns/cmp_1" => (200, json!({"ended": 1, "open": 0, "dispositions": {"busy": 1}})),
             "/api/calls" => (200, json!({"calls": [
                 {"call_id": "call_2", "status": "queued", "parent_call_id": "call_1"},
-                {"call_id": "call_1", "phone_hash": "ab", "status": "ended", "disposition": "busy", "attempt": 3}]})),
+                {"call_id": "call_1", "phone_hash": "ab", "status": "ended", "disposition": "busy", "reason": "busy", "attempt": 3}]})),
             _ => (404, json!({})),
         })
         .await;
         let mut out = Vec::new();
         assert!(call(&args(&url), &mut out).await.unwrap());
         let out = String::from_utf8(out).unwrap();
-        assert!(out.contains("call_1   ab          busy                3"), "{out}");
+        assert!(out.contains("call_1   ab          busy         busy           3"), "{out}");
         assert!(!out.contains("call_2"), "a call that the callee asked for is not waited for");
     }
 

@@ -59,14 +59,22 @@ impl Sources {
         for entry in dotenvy::from_read_iter(text.as_bytes()) {
             match entry {
                 Ok((name, value)) => {
-                    if !seen.insert(name.clone()) {
-                        self.warn(&name, "stands twice in .env; the first counts");
-                    } else if !really.contains(&name) {
-                        // AWS's library reads what we do not from the process, where this file is not.
-                        if name.starts_with("AWS_") && !VARIABLES.iter().any(|(ours, _, _)| *ours == name) {
-                            self.warn(&name, "stands in .env, but is read from the real environment alone");
-                        }
-                        self.values.insert(name, value);
+                    let again = !seen.insert(name.clone());
+                    if really.contains(&name) {
+                        continue;
+                    }
+                    // AWS's library reads what we do not from the process, where this file is not.
+                    if !again
+                        && name.starts_with("AWS_")
+                        && !VARIABLES.iter().any(|(ours, _, _)| *ours == name)
+                    {
+                        self.warn(&name, "stands in .env, but is read from the real environment alone");
+                    }
+                    // The last counts, as in a shell and with compose. An example's empty line that is answered
+                    // further down is no doubt about what is meant.
+                    let before = self.values.insert(name.clone(), value);
+                    if again && before.is_some_and(|before| !before.trim().is_empty()) {
+                        self.warn(&name, "stands twice in .env; the last counts");
                     }
                 }
                 // The library's message quotes the line, and the line may be a secret: say only where it is.

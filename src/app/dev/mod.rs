@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::config::{Config, Role};
 use crate::app::node::Node;
@@ -52,18 +53,53 @@ pub struct DevArgs {
     pub log_file: Option<PathBuf>,
 }
 
-/// Runs it. The answer is the verdict.
+/// Runs it. The answer is the verdict; false too where a signal came before there was one.
 ///
 /// # Errors
 /// Where something could not be started, with what to do about it.
 pub async fn run(args: DevArgs) -> anyhow::Result<bool> {
+    let life = Lifecycle::new();
+    let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    // What was started by then is dropped with the rehearsal: no server outlives us.
+    let stage = tokio::select! {
+        stage = Box::pin(rehearse(&args, &life)) => Some(stage?),
+        _ = int.recv() => None,
+        _ = term.recv() => None,
+    };
+    let Some(stage) = stage else {
+        println!("\nended by a signal, before the verdict");
+        return Ok(false);
+    };
+    if args.once {
+        life.drain.cancel();
+    } else {
+        println!("\nThe API stays up at http://{}; Ctrl-C ends it.", stage.addr);
+    }
+    life.run(Duration::from_secs(10)).await?;
+    stage.sim.stop().await;
+    drop(stage.redis);
+    Ok(stage.verdict)
+}
+
+/// What stands when the list has been dialed.
+struct Stage {
+    verdict: bool,
+    addr: SocketAddr,
+    sim: Sim,
+    redis: OwnRedis,
+}
+
+async fn rehearse(args: &DevArgs, life: &Lifecycle) -> anyhow::Result<Stage> {
     let began = Instant::now();
     let work = PathBuf::from(".carillon");
     std::fs::create_dir_all(&work).context("the working directory cannot be written to")?;
     let log_file = args.log_file.clone().unwrap_or_else(|| work.join("dev.log"));
     logs::to_file(&log_file, "dev")?;
 
-    let bound = serve::bind(bind_addr(&args)).await.context("use --bind to listen elsewhere")?;
+    let wanted = bind_addr(args);
+    let bound = serve::bind(wanted)
+        .await
+        .with_context(|| format!("`--bind {}:0` listens on any free port instead", wanted.ip()))?;
     let redis = OwnRedis::start().await?;
     println!("redis      {}  (fresh, gone at the end)", redis.url());
     let sim = sim::start(SimConfig {
@@ -76,32 +112,23 @@ pub async fn run(args: DevArgs) -> anyhow::Result<bool> {
     .await
     .context("the simulated world could not be started")?;
     println!("carrier    {}  (simulated, {}× life)", sim.twilio_url(), args.speed);
-    println!("S3         {}  in {}", sim.s3_url(), sim.s3_root().display());
+    println!("S3         {}  in {}  (gone at the end)", sim.s3_url(), sim.s3_root().display());
     println!("webhooks   {}", sim.hook_url());
     println!("ledger     {}/ledger", sim.control_url());
 
-    let env = environment(&args, &redis, &sim, bound.addr);
+    let env = environment(args, &redis, &sim, bound.addr);
     let config = Config::from_env(&|name| env.get(name).cloned(), Role::All)?;
-    let life = Lifecycle::new();
-    let node = Node::start(config, bound, &life).await?;
-    println!("API        http://{}  (no key on loopback; {}/docs)", node.addr, node.addr);
+    let node = Node::start(config, bound, life).await?;
+    println!("API        http://{0}  (no key on loopback; to read: http://{0}/docs)", node.addr);
     println!("logs       {}\n", log_file.display());
 
     let list = sample::list(&sim, args.calls);
     let campaign = sample::post(node.addr, &list).await?;
     let ended = watch(&node.store, &campaign, list.len() as u64, args.timeout).await?;
     let settled = settle(&node.store).await?;
-    let verdict = report::print(&sim, &node.store, &campaign, &list, ended && settled).await?;
+    let verdict = report::print(&sim, &node.store, &campaign, &list, ended, settled).await?;
     println!("\n{:.0} s in all", began.elapsed().as_secs_f64());
-    if args.once {
-        life.drain.cancel();
-        life.run(Duration::from_secs(10)).await?;
-    } else {
-        println!("\nThe API stays up at http://{}; Ctrl-C ends it.", node.addr);
-        life.run(Duration::from_secs(10)).await?;
-    }
-    sim.stop().await;
-    Ok(verdict)
+    Ok(Stage { verdict, addr: node.addr, sim, redis })
 }
 
 /// A run that ends by itself needs no port that anybody knows, and so stands in nobody's way.

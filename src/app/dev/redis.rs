@@ -35,6 +35,8 @@ impl OwnRedis {
                     .stdin(Stdio::null())
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
+                    // A terminal's Ctrl-C is for us: Redis is needed until what runs has been finished.
+                    .process_group(0)
                     .kill_on_drop(true)
                     .spawn();
                 match child {

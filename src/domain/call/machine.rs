@@ -253,7 +253,9 @@ impl Change {
         }
         let machine = is_machine(&kind);
         let (sid, kind) = (sid.clone(), answered_by.insert(kind).clone());
-        if machine && (rules.hang_up_on_machine || kind == "fax") {
+        // Who has consented is a person, whatever the detector thinks it heard.
+        let person = self.call.body.dialogue.consent == Some(true);
+        if machine && !person && (rules.hang_up_on_machine || kind == "fax") {
             self.call.body.dialogue.ending =
                 Some(Ending::new(Disposition::Voicemail, "machine").with_code(Some(kind)));
             self.call.head.due = now + rules.timings.hang_up_watch;

@@ -284,6 +284,16 @@ fn a_machine_is_hung_up_on_and_is_the_disposition() {
 }
 
 #[test]
+fn who_has_consented_is_no_machine() {
+    let call = after(waiting(), [started(), Event::Answered(leg(1)), turn(0)]);
+    let consent = turn_with(1, Vec::new(), vec![Note::Consent { given: true }]);
+    let (call, effects) =
+        effects_of(after(call, [consent]), Event::AnsweredBy(leg(1), "machine_start".into()));
+    assert_eq!(effects, vec![]);
+    assert_eq!(call.body.dialogue.ending, None);
+}
+
+#[test]
 fn a_callback_is_scheduled_once_with_the_end() {
     let call = after(waiting(), [started(), Event::Answered(leg(1)), turn(0)]);
     let note = Note::CallBack { at: NOW + 24 * HOUR, words: "tomorrow".into() };

@@ -117,6 +117,13 @@ fn no_test_is_ignored_and_no_thread_sleeps() {
 }
 
 #[test]
+fn every_path_that_a_document_names_exists() {
+    let exists = |path: &str| root().join(path).exists();
+    let documents = texts(|path| path.ends_with(".md"));
+    none(documents.iter().flat_map(|(path, text)| text::named_paths(path, text, &exists)).collect());
+}
+
+#[test]
 fn no_file_names_a_registry_or_a_developers_directory() {
     // Cargo writes its own lock file.
     let files = texts(|path| path != "Cargo.lock");

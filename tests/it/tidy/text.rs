@@ -96,6 +96,34 @@ fn names_path(line: &str, dir: &str) -> bool {
     })
 }
 
+/// Where the files of the project lie; a text in backticks that begins so names one of them.
+const FOLDERS: [&str; 7] = ["src/", "tests/", "docs/", "deploy/", "scripts/", "benches/", ".ci/"];
+
+/// Paths in backticks and relative links of a document that lead nowhere. `{a,b}` stands for each of both.
+pub(super) fn named_paths(document: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let quoted = text.split('`').skip(1).step_by(2).flat_map(|span| {
+        let path = span.trim_start_matches("./");
+        let path = path.split_whitespace().next().unwrap_or("");
+        if FOLDERS.iter().any(|f| path.starts_with(f)) { alternatives(path) } else { Vec::new() }
+    });
+    let linked = text.split("](").skip(1).filter_map(|rest| {
+        let target = rest.split_once(')')?.0.split('#').next()?;
+        let outside = target.is_empty() || target.contains("://");
+        (!outside).then(|| if folder.is_empty() { target.to_owned() } else { format!("{folder}/{target}") })
+    });
+    let missing = |path: &String| !exists(path);
+    quoted.chain(linked).filter(missing).map(|path| format!("{document}: there is no {path}")).collect()
+}
+
+/// `a/{b,c}.rs` as `a/b.rs` and `a/c.rs`.
+fn alternatives(path: &str) -> Vec<String> {
+    match path.split_once('{').and_then(|(head, rest)| Some((head, rest.split_once('}')?))) {
+        Some((head, (words, tail))) => words.split(',').map(|word| format!("{head}{word}{tail}")).collect(),
+        None => vec![path.to_owned()],
+    }
+}
+
 /// Where `.env.example` and the config table (name, default, doc) differ. A variable stands as `NAME=value`, or as
 /// `# NAME=value` where it is optional; a value that is not commented out is the default.
 pub(super) fn env_example(text: &str, variables: &[(&str, &str, &str)]) -> Vec<String> {
@@ -181,6 +209,17 @@ mod tests {
                 assert_eq!(places("a", &line), [""; 0], "{line}");
             }
         }
+    }
+
+    #[test]
+    fn paths_that_lead_nowhere_are_found() {
+        let exists =
+            |path: &str| ["src/a.rs", "src/b.rs", "scripts/dev", "docs/d.md", "LICENSE"].contains(&path);
+        let good =
+            "`src/{a,b}.rs`, `./scripts/dev --once`, `fred`, [d](d.md#x), [w](https://w/x), [l](../LICENSE)";
+        let parent = |path: &str| exists(path) || path == "docs/../LICENSE";
+        assert_eq!(named_paths("docs/x.md", good, &parent), [""; 0]);
+        assert_eq!(named_paths("x.md", "`src/{a,c}.rs` [gone](docs/gone.md)", &exists).len(), 2);
     }
 
     #[test]
