@@ -73,6 +73,7 @@ impl Node {
                 wrapup: wrapup_of(&parts),
                 metrics: parts.metrics.clone(),
                 lease: parts.claim_lease(),
+                sweep_every: parts.sweep_every(),
                 concurrency,
             };
             life.tasks.spawn(worker.run(life.drain.clone()));

@@ -155,6 +155,7 @@ impl Parts {
                 record_from_answer: config.calling.recording == Recording::FromAnswer,
                 leg_wait: self.scaled(20 * SECOND, SECOND),
                 use_by: Duration::from_millis(250),
+                slot_grace: self.scaled(60 * SECOND, self.claim_lease() + 2 * SECOND),
             }),
             effects: self.effects.clone(),
             metrics: self.metrics.clone(),
@@ -189,6 +190,12 @@ impl Parts {
     #[must_use]
     pub(super) fn claim_lease(&self) -> Millis {
         self.scaled(45 * SECOND, 8 * SECOND)
+    }
+
+    /// How often slots are compared with records.
+    #[must_use]
+    pub(super) fn sweep_every(&self) -> Duration {
+        Duration::from_millis(self.scaled(30 * SECOND, 3 * SECOND))
     }
 
     /// A wait at `TIME_SCALE`, never below `floor`.

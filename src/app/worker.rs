@@ -23,8 +23,6 @@ const WIDTH: usize = 16;
 const LIVE_PER_SHARD: usize = 64;
 /// The longest wait between two rounds: what another node queued is seen within this time.
 const ROUND: Duration = Duration::from_millis(150);
-/// How often slots are compared with records.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
 /// A node's worker.
 #[derive(Clone)]
@@ -37,6 +35,8 @@ pub(super) struct Worker {
     pub metrics: Metrics,
     /// How long a claim is ours, ms.
     pub lease: Millis,
+    /// How often slots are compared with records.
+    pub sweep_every: Duration,
     /// Steps that run at once.
     pub concurrency: usize,
 }
@@ -102,7 +102,7 @@ impl Worker {
             round.prefixes = self.dialer.store.prefixes().await?;
             round.prefixes_read = Some(Instant::now());
         }
-        if round.swept.elapsed() > SWEEP_EVERY {
+        if round.swept.elapsed() > self.sweep_every {
             round.swept = Instant::now();
             self.dialer.sweep().await?;
         }

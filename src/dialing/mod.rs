@@ -54,6 +54,8 @@ pub struct DialConfig {
     pub leg_wait: Millis,
     /// How long after its moment a dial may still leave.
     pub use_by: Duration,
+    /// A slot younger than this may belong to a dial that is just being started: longer than a claim's lease.
+    pub slot_grace: Millis,
 }
 
 /// The dialing engine of one worker.

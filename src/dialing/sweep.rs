@@ -1,12 +1,8 @@
 //! Capacity slots against records: a slot whose call holds no line any more was leaked by a dying node (K2).
 
-use crate::base::clock::{MINUTE, Millis};
 use crate::dialing::Dialer;
 use crate::domain::ids::CallId;
 use crate::store::StoreError;
-
-/// A slot younger than this may belong to a dial that is just being started.
-const GRACE: Millis = MINUTE;
 
 impl Dialer {
     /// Gives leaked slots back; answers how many.
@@ -14,9 +10,9 @@ impl Dialer {
     /// # Errors
     /// Where Redis does not answer.
     pub async fn sweep(&self) -> Result<usize, StoreError> {
-        let now = self.clock.now();
+        let (now, grace) = (self.clock.now(), self.config.slot_grace);
         let old: Vec<_> =
-            self.store.slots().await?.into_iter().filter(|slot| slot.since + GRACE < now).collect();
+            self.store.slots().await?.into_iter().filter(|slot| slot.since + grace < now).collect();
         let mut leaked: Vec<(CallId, u32)> = Vec::new();
         for chunk in old.chunks(256) {
             let ids: Vec<CallId> = chunk.iter().map(|slot| slot.id.clone()).collect();

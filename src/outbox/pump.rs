@@ -37,7 +37,8 @@ const LONGEST_PENDING: Millis = 7 * DAY;
 const PUT_BACK: Millis = SECOND;
 /// Beyond the delivery time-out: reading the end of an answer, and Redis.
 const MARGIN: Duration = Duration::from_secs(5);
-/// How long a claimed event may wait here for a place.
+/// How long a claimed event may wait here for a place, at most; where a receiver gets less time than that to answer, so
+/// does the queue. It is part of the lease, which is what passes until another node takes over after a crash.
 const QUEUE_TIME: Duration = Duration::from_secs(20);
 /// How often the queue is counted for the gauge.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -193,7 +194,8 @@ impl Pump {
     /// Claims over all shards and sends each event on its way.
     async fn round(&self, tasks: &mut JoinSet<()>) -> Result<Round, StoreError> {
         let inner = &self.inner;
-        let lease = inner.config.timeout + MARGIN + QUEUE_TIME;
+        let queue_time = QUEUE_TIME.min(inner.config.timeout);
+        let lease = inner.config.timeout + MARGIN + queue_time;
         let of_each = inner.config.batch_size.div_ceil(CLAIMS_AT_ONCE).max(1);
         // Before the claim, so that a lease is never longer in our eyes than in Redis'.
         let claimed_at = Instant::now();
@@ -213,7 +215,7 @@ impl Pump {
                     round.claimed += entries.len();
                     for entry in entries {
                         let pump = self.clone();
-                        tasks.spawn(async move { pump.handle(entry, claimed_at + QUEUE_TIME).await });
+                        tasks.spawn(async move { pump.handle(entry, claimed_at + queue_time).await });
                     }
                 }
                 Err(error) => failed = Some(error),

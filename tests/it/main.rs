@@ -2,6 +2,7 @@
 //!
 //! | module | what it asks |
 //! | --- | --- |
+//! | `faults` | kills and a lying carrier: does every call end, is nobody dialed twice |
 //! | `support` | servers, proxies, balancers, processes and a raw Redis client, tested in place |
 //! | `journeys` | the whole program from outside: fleets, people, what the callee hears, dependencies away |
 //! | `tidy` | does the source keep the rules of the house |
@@ -13,6 +14,7 @@
 //! | `openapi` | do our requests agree with the vendor's own description |
 
 mod cluster;
+mod faults;
 mod journeys;
 mod openapi;
 mod outbox;
