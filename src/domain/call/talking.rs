@@ -46,7 +46,10 @@ impl Change {
             self.note(note, now);
         }
         let consents = had_consent.is_none() && self.call.body.dialogue.consent == Some(true);
-        if consents && rules.record_after_consent && self.call.body.recording.is_none() {
+        // Once more two turns later: the node that was to start it may have died before it could.
+        let forgotten = self.call.body.dialogue.consent == Some(true)
+            && self.call.body.dialogue.consent_turn.is_some_and(|n| turn.n == n + 2);
+        if (consents || forgotten) && rules.record_after_consent && self.call.body.recording.is_none() {
             self.effects.push(Effect::StartRecording { sid });
         }
         self.turn = Some((leg.attempt, turn.n, turn.acts));

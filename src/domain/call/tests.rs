@@ -284,6 +284,26 @@ fn a_machine_is_hung_up_on_and_is_the_disposition() {
 }
 
 #[test]
+fn a_recording_that_was_never_started_is_started_two_turns_later() {
+    let mut call = after(waiting(), [started(), Event::Answered(leg(1)), turn(0)]);
+    let taken = |n: u32| {
+        let dialogue =
+            Dialogue { turn: n + 1, consent: Some(true), consent_turn: Some(1), ..Dialogue::default() };
+        let heard = Heard::Speech { text: "yes".into(), confidence: None };
+        let (acts, notes, lines) = (Vec::new(), Vec::new(), Vec::new());
+        Event::TurnTaken(leg(1), Box::new(Turn { n, heard, acts, notes, lines, dialogue }))
+    };
+    let started: Vec<bool> = (1..=4)
+        .map(|n| {
+            let (next, effects) = effects_of(call.clone(), taken(n));
+            call = next;
+            effects.contains(&Effect::StartRecording { sid: SID.into() })
+        })
+        .collect();
+    assert_eq!(started, [true, false, true, false]);
+}
+
+#[test]
 fn who_has_consented_is_no_machine() {
     let call = after(waiting(), [started(), Event::Answered(leg(1)), turn(0)]);
     let consent = turn_with(1, Vec::new(), vec![Note::Consent { given: true }]);
