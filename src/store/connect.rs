@@ -14,6 +14,9 @@ use crate::base::clock::Clock;
 use crate::domain::ids::{PhoneHash, SHARDS};
 use crate::store::keys;
 
+/// How long a starting node waits for Redis: longer than a failover takes, or a machine that starts all at once.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+
 /// What the store needs to know.
 #[derive(Clone)]
 pub struct RedisConfig {
@@ -88,9 +91,10 @@ impl Store {
         let store = Self::open(config, clock)?;
         let pool = store.pool.clone();
         drop(pool.connect());
-        tokio::time::timeout(Duration::from_secs(5), pool.wait_for_connect())
-            .await
-            .map_err(|_| StoreError::Redis("no answer within 5 s; is REDIS_URL right?".into()))??;
+        tokio::time::timeout(FIRST_ANSWER, pool.wait_for_connect()).await.map_err(|_| {
+            let seconds = FIRST_ANSWER.as_secs();
+            StoreError::Redis(format!("no answer within {seconds} s; is REDIS_URL right?"))
+        })??;
         store.check().await?;
         Ok(store)
     }
