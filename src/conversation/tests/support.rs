@@ -74,7 +74,8 @@ fn observe(draft: &mut Value, observed: &Observed<'_>) -> Observation {
         )),
         _ => None,
     };
-    Observation { score: 2.5, end }
+    // Scores only who has agreed to talk, so that a case sees which consent the agent was shown.
+    Observation { score: if observed.consent == Some(true) { 2.5 } else { 0.0 }, end }
 }
 
 fn conclude(_: &Conclusion<'_>) -> Outcome {
