@@ -14,6 +14,8 @@ use crate::base::clock::Clock;
 use crate::domain::ids::{PhoneHash, SHARDS};
 use crate::store::keys;
 
+/// How soon a first connection that failed is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
 /// How long a starting node waits for Redis: longer than a failover takes, or a machine that starts all at once.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
@@ -88,13 +90,26 @@ impl Store {
     /// [`StoreError::Redis`] where it cannot be reached within five seconds, [`StoreError::Refused`] where it evicts
     /// keys, or was set up with another shard count or another `PHONE_HASH_KEY`.
     pub async fn connect(config: RedisConfig, clock: Clock) -> Result<Self, StoreError> {
-        let store = Self::open(config, clock)?;
-        let pool = store.pool.clone();
-        drop(pool.connect());
-        tokio::time::timeout(FIRST_ANSWER, pool.wait_for_connect()).await.map_err(|_| {
-            let seconds = FIRST_ANSWER.as_secs();
-            StoreError::Redis(format!("no answer within {seconds} s; is REDIS_URL right?"))
-        })??;
+        let deadline = Instant::now() + FIRST_ANSWER;
+        let store = loop {
+            let store = Self::open(config.clone(), clock.clone())?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            // `init`, not `connect` and `wait_for_connect`: the latter subscribes after the fact, and where the connection
+            // is made in between it waits for ever.
+            let why = match tokio::time::timeout(left, store.pool.init()).await {
+                Ok(Ok(_)) => break store,
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer".to_owned(),
+            };
+            if Instant::now() + RETRY_FIRST >= deadline {
+                let seconds = FIRST_ANSWER.as_secs();
+                return Err(StoreError::Redis(format!(
+                    "no answer within {seconds} s ({why}); is REDIS_URL right?"
+                )));
+            }
+            // Redis and its nodes are often started together.
+            tokio::time::sleep(RETRY_FIRST).await;
+        };
         store.check().await?;
         Ok(store)
     }
