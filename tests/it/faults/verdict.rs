@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) kind: Kind,
     pub(super) call: String,
     pub(super) disposition: String,
+    /// Attempts that were made.
+    pub(super) attempts: usize,
     /// Legs at the carrier that bear this call's name.
     pub(super) legs: usize,
     /// A final event arrived, verified.
@@ -55,7 +57,9 @@ pub(super) async fn of_list(
             });
             (legs, told)
         });
-        outcomes.push(Outcome { number, kind, call: row.call, disposition: row.disposition, legs, told });
+        let attempts = usize::try_from(row.attempts).unwrap_or(usize::MAX);
+        let (call, disposition) = (row.call, row.disposition);
+        outcomes.push(Outcome { number, kind, call, disposition, attempts, legs, told });
     }
     let mut seen: HashMap<&str, usize> = HashMap::new();
     for outcome in &outcomes {
