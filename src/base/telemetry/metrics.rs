@@ -123,8 +123,6 @@ metrics! {
     invariant_violations: IntCounterVec = "carillon_invariant_violations_total" ["id"];
     /// HTTP requests served, by the route's template and the status class.
     http_requests: IntCounterVec = "carillon_http_requests_total" ["route", "status"];
-    /// Requests to Twilio by endpoint and status class (or timeout, connect).
-    twilio_requests: IntCounterVec = "carillon_twilio_requests_total" ["endpoint", "status"];
     /// Bridge lines spoken because a turn was not ready in time.
     bridges_spoken: IntCounter = "carillon_bridges_spoken_total";
 }
