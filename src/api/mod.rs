@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `initiate/` | calls coming in: one, many, CSV, NDJSON |
 //! | `calls`, `view` | status, list, cancel |
-//! | `campaigns` | a list's counters and results |
+//! | `campaigns/` | a list's counters and results |
 //! | `suppressions`, `people` | do-not-call entries; a person's data |
 //! | `outbox` | dead letters |
 //! | `health`, `analytics`, `system` | how it goes |

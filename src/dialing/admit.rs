@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use crate::base::clock::{Millis, SECOND};
 use crate::dialing::Dialer;
 use crate::domain::call::{Call, Event, Phase};
-use crate::domain::window::{self, Opening};
-use crate::store::{Applied, Ask, Claimed, StoreError, Suppression};
+use crate::store::{Account, Applied, Ask, Caller, Claimed, Feedback, Request, StoreError, Suppression};
 
 /// How many waiting calls the next claim should bring: more than can be dialed would only be put back.
 #[derive(Clone, Copy, Debug)]
@@ -18,9 +17,6 @@ pub struct Budget {
     /// When to ask again at the latest.
     pub wait: Duration,
 }
-
-/// How far ahead a dial may be promised.
-pub(super) const HORIZON: Millis = 200;
 
 impl Dialer {
     /// Takes claimed calls that wait: those that may be dialed now are dialed, each in a task of its own that `spawn`
@@ -54,21 +50,35 @@ impl Dialer {
             .map(|(call, _)| Ask {
                 id: call.id.clone(),
                 epoch: call.head.epoch,
-                urgent: call.campaign.is_none(),
+                campaign: call.campaign.clone(),
+                destination: call.body.phone.destination().to_owned(),
+                callers: vec![0],
             })
             .collect();
         let asked = Instant::now();
-        let limits = (self.config.max_cps, self.config.max_concurrent);
-        let permits = self.store.permit(limits, HORIZON, &asks, &[]).await?;
+        let account = Account { max_cps: self.config.max_cps, max_concurrent: self.config.max_concurrent };
+        let callers = [Caller { key: "0".into(), max_cps: 0.0, max_concurrent: 0, max_daily: 0 }];
+        let permits = self
+            .store
+            .permit(Request {
+                account,
+                callers: &callers,
+                asks: &asks,
+                waiting: &[],
+                releases: &[],
+                feedback: &Feedback::default(),
+                most: 1_000,
+            })
+            .await?;
         for ((call, evidence), grant) in open.into_iter().zip(permits.grants.iter()) {
             match grant {
-                Ok(ahead) => {
-                    let earliest = asked + Duration::from_millis(*ahead);
+                Ok(grant) => {
+                    let earliest = asked + Duration::from_millis(grant.ahead);
                     spawn(DialOrder { call, evidence, earliest });
                 }
-                Err(wait) => {
+                Err(denied) => {
                     self.metrics.pacing_waits.with_label_values(&["capacity"]).inc();
-                    let until = self.clock.now() + wait;
+                    let until = self.clock.now() + denied.wait;
                     self.apply(call, Event::Deferred { until, reason: "capacity" }).await?;
                 }
             }
@@ -91,36 +101,6 @@ impl Dialer {
         Budget { ready: free.min(per_tick), urgent: per_tick, wait: Duration::from_millis(200) }
     }
 
-    /// Dial it (with the evidence why), or the event that says why not.
-    // An event is as large as its largest kind; it is applied at once and goes nowhere.
-    #[allow(clippy::result_large_err)]
-    fn verdict(&self, call: &Call, banned: bool, now: Millis) -> Result<serde_json::Value, Event> {
-        if banned {
-            return Err(Event::Suppressed);
-        }
-        let expires = call.expires_at();
-        if now >= expires {
-            let by_window = matches!(call.body.waiting_for.as_deref(), Some("window"));
-            return Err(match by_window {
-                true => Event::OutOfWindow { reason: "window".into() },
-                false => Event::Expired,
-            });
-        }
-        let config = &self.config;
-        let lead = Duration::from_secs(u64::from(config.ring_timeout_s)) + Duration::from_secs(5);
-        let zone = call.body.time_zone.as_deref();
-        match window::open_until(config.window, &config.calling_rules, &call.body.phone, zone, now, lead) {
-            Opening::OpenUntil(until, evidence) => Ok(serde_json::json!({
-                "open_until": crate::base::clock::rfc3339(until), "window": evidence,
-            })),
-            Opening::ClosedUntil(until, _) if until < expires => {
-                Err(Event::Deferred { until, reason: "window" })
-            }
-            Opening::ClosedUntil(..) => Err(Event::OutOfWindow { reason: "no_opening_before_expiry".into() }),
-            Opening::Never(reason) => Err(Event::OutOfWindow { reason: reason.into() }),
-        }
-    }
-
     /// Applies an event and does what it leaves to do.
     pub(super) async fn apply(&self, call: Call, event: Event) -> Result<Option<Call>, StoreError> {
         match self.store.apply(call, event, &self.rules).await? {
@@ -140,7 +120,7 @@ impl Dialer {
     pub(super) async fn put_back(&self, call: Call, reason: &str, until: Millis) -> Result<(), StoreError> {
         let now = self.clock.now();
         let expires = call.expires_at();
-        self.effects.release(&call).await;
+        self.effects.release(&call, None).await;
         let event = match reason {
             "suppressed" => Event::Suppressed,
             _ if until >= expires && reason == "frequency" => {

@@ -28,7 +28,7 @@ impl Dialer {
         let call = match self.store.start(order.call, Some(order.evidence), &self.rules, checks).await? {
             Applied::Done(call, _) => *call,
             Applied::Stale(_) | Applied::Gone => {
-                self.effects.release(&before).await;
+                self.effects.release(&before, None).await;
                 return Ok(());
             }
             Applied::Refused { reason, until } => return self.put_back(before, &reason, until).await,

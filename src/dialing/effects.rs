@@ -3,8 +3,8 @@
 
 use crate::carrier::twilio::urls::Urls;
 use crate::carrier::twilio::{CarrierError, HungUp, Twilio};
-use crate::domain::call::{Call, Effect, Event, Phase, Rules};
-use crate::store::{Applied, Store};
+use crate::domain::call::{Call, Effect, Event, LegOutcome, Phase, Rules};
+use crate::store::{Applied, Release, Store};
 use std::sync::Arc;
 
 /// The hands of a node.
@@ -26,7 +26,7 @@ impl Effects {
         for effect in effects {
             match effect {
                 Effect::HangUp { sid } => self.hang_up(call, &sid).await,
-                Effect::ReleaseSlot => self.release(call).await,
+                Effect::ReleaseSlot { outcome } => self.release(call, outcome).await,
                 Effect::StartRecording { sid } => self.start_recording(call, &sid).await,
                 // Written by the commit itself.
                 Effect::Notice(_) | Effect::Suppress { .. } | Effect::ChildCall(_) => {}
@@ -50,8 +50,9 @@ impl Effects {
     }
 
     /// Gives the call's slot back.
-    pub async fn release(&self, call: &Call) {
-        if let Err(error) = self.store.release(&[(call.id.clone(), call.head.epoch)]).await {
+    pub async fn release(&self, call: &Call, outcome: Option<LegOutcome>) {
+        let release = Release { id: call.id.clone(), epoch: call.head.epoch, outcome };
+        if let Err(error) = self.store.release(&[release]).await {
             tracing::warn!(call_id = %call.id, %error, "a slot was not given back; the sweep will");
         }
     }

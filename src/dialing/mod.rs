@@ -3,7 +3,8 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `admit` | may this number be called now? window, lists, expiry; then a permit of the fleet |
+//! | `admit` | claimed calls: a permit of the fleet, or back to where they waited |
+//! | `verdict` | may this person be called now? expiry, window, lists |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
 //! | `effects` | what a commit leaves to do at the carrier |
@@ -13,6 +14,7 @@ mod admit;
 mod dial;
 mod effects;
 mod sweep;
+mod verdict;
 mod watch;
 
 use std::sync::Arc;

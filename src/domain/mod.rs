@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod call;
+pub mod campaign;
 pub mod disposition;
 pub mod ids;
 pub mod notice;

@@ -102,6 +102,15 @@ impl Phone {
         &self.0[1..]
     }
 
+    /// Where a call to it goes, as a circuit breaker tells destinations apart: country code and area code of a North
+    /// American number (`1415`), elsewhere the first five digits.
+    #[must_use]
+    pub fn destination(&self) -> &str {
+        let digits = self.digits();
+        let most = if self.area_code().is_some() { 4 } else { 5 };
+        digits.get(..most).unwrap_or(digits)
+    }
+
     /// The North American area code, for a number of country code 1.
     #[must_use]
     pub fn area_code(&self) -> Option<&str> {

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use fred::prelude::*;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::base::clock::{Millis, SECOND};
 use crate::domain::call::Call;
+use crate::domain::campaign::Campaign;
 use crate::domain::ids::CampaignId;
 use crate::domain::talk::Voicemail;
 use crate::store::connect::{Store, StoreError};
@@ -19,58 +18,26 @@ const FRESH: Millis = 5 * SECOND;
 /// How many copies a node keeps.
 const KEPT: usize = 1_000;
 
-/// A list of calls and what they share.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Campaign {
-    /// Its id.
-    #[schema(value_type = String)]
-    pub id: CampaignId,
-    /// What its client calls it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The agent that talks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    /// What a machine gets that answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub voicemail: Option<Voicemail>,
-    /// Where its notices go.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub webhook_url: Option<String>,
-    /// When it was posted, Unix ms.
-    pub created_at: Millis,
-    /// Its calls are not placed after, Unix ms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Millis>,
-    /// The answer its post was given, so that a repeat under the same key gets the same.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<serde_json::Value>,
-    /// Fingerprint of the request that made it, where it came with an idempotency key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<String>,
-}
-
-impl Campaign {
-    /// A campaign that says nothing of its calls yet.
-    #[must_use]
-    pub fn new(id: CampaignId, created_at: Millis) -> Self {
-        Self {
-            id,
-            name: None,
-            agent: None,
-            voicemail: None,
-            webhook_url: None,
-            created_at,
-            expires_at: None,
-            answer: None,
-            fingerprint: None,
-        }
-    }
-}
-
 /// Copies of campaigns, each with the time it was read.
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<HashMap<CampaignId, (Millis, Campaign)>>);
+
+/// What the permit script reads of a campaign: `state` (`run`, `hold`, `end`), `weight`, and `cps`, `cap`, `target`
+/// (conversations of the answer-rate controller), 0 where there is none.
+fn pace_fields(campaign: &Campaign) -> Vec<(&'static str, String)> {
+    let state = match campaign.state {
+        state if state.dials() => "run",
+        state if state.ends_waiting().is_some() => "end",
+        _ => "hold",
+    };
+    vec![
+        ("state", state.to_owned()),
+        ("weight", campaign.weight.to_string()),
+        ("cps", campaign.max_cps.unwrap_or(0.0).to_string()),
+        ("cap", campaign.max_concurrent.unwrap_or(0).to_string()),
+        ("target", campaign.answer_rate.map_or(0, |a| a.conversations).to_string()),
+    ]
+}
 
 fn key(id: &CampaignId) -> String {
     format!("CAMPAIGN:{{cap}}:{id}")
@@ -83,6 +50,8 @@ impl Store {
     /// Where Redis does not answer.
     pub async fn put_campaign(&self, campaign: &Campaign) -> Result<(), StoreError> {
         let text = serde_json::to_string(campaign).unwrap_or_default();
+        // What pacing reads of it; written first, so that no call of it is found without.
+        let _: Value = self.client().hset(keys::pace(&campaign.id), pace_fields(campaign)).await?;
         let _: Value = self.client().set(key(&campaign.id), text, None, None, false).await?;
         let _: Value = self
             .client()

@@ -2,7 +2,7 @@
 //! touch it, on one server and on a cluster alike.
 
 use crate::base::clock::{HOUR, Millis};
-use crate::domain::ids::{CallId, PhoneHash, Shard};
+use crate::domain::ids::{CallId, CampaignId, PhoneHash, Shard};
 
 /// The hash tag of a shard.
 pub(super) fn tag(shard: Shard) -> String {
@@ -68,6 +68,10 @@ pub(super) fn outbox_count(shard: Shard) -> String {
 }
 pub(super) fn outbox_dead(shard: Shard) -> String {
     format!("OUTBOX_DEAD:{}", tag(shard))
+}
+/// What pacing reads and keeps of a campaign.
+pub(super) fn pace(id: &CampaignId) -> String {
+    format!("PACE:{{cap}}:{id}")
 }
 /// What belongs to the fleet and to no person.
 pub(super) fn fleet(name: &str) -> String {

@@ -37,8 +37,7 @@ mod transcript;
 mod turns;
 
 pub use calls::{Claimed, Claims, Submitted};
-pub use campaigns::Campaign;
-pub use capacity::{Ask, Permits, Slot};
+pub use capacity::{Account, Ask, Caller, Denial, Denied, Feedback, Grant, Permits, Release, Request, Slot};
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use nodes::Node;

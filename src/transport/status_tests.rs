@@ -20,13 +20,14 @@ use crate::carrier::twilio::urls::Urls;
 use crate::carrier::twilio::{Twilio, TwilioConfig, signature};
 use crate::dialing::Effects;
 use crate::domain::call::{Body, Phase};
+use crate::domain::campaign::Campaign;
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::{CampaignId, Shard};
 use crate::domain::phone::Phone;
 use crate::domain::talk::Dialogue;
 use crate::llm::stub::Stub;
+use crate::store::Committed;
 use crate::store::testing::TestRedis;
-use crate::store::{Campaign, Committed};
 use crate::transport::{TurnTiming, router};
 
 const BASE: &str = "https://calls.example.com";

@@ -14,8 +14,9 @@ use crate::api::initiate::{ListAnswer, RepeatKey, accepted, mismatch};
 use crate::api::problems::{FieldError, Kind, Problem};
 use crate::base::clock::Millis;
 use crate::domain::call::Call;
+use crate::domain::campaign::{Campaign, Command};
 use crate::domain::ids::{CallId, CampaignId, Shard};
-use crate::store::{Campaign, Submitted};
+use crate::store::Submitted;
 
 /// Rows that are handed in together.
 const BATCH: usize = 1_000;
@@ -97,6 +98,8 @@ impl<'a> List<'a> {
         campaign.voicemail = campaign.voicemail.or_else(|| shared.voicemail.take());
         campaign.webhook_url = campaign.webhook_url.or_else(|| shared.webhook_url.take());
         campaign.expires_at = campaign.expires_at.or(shared.expires_at);
+        // A list that is simply posted is dialed at once.
+        let _ = campaign.command(Command::Start, "api", None, now);
         // The record's own rule for expiry does not look at the campaign.
         shared.expires_at = shared.expires_at.or(campaign.expires_at);
         Self {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::base::clock::{MINUTE, Millis, SECOND};
 use crate::domain::call::record::{Call, Head};
 use crate::domain::call::state::Phase;
+use crate::domain::disposition::Disposition;
 use crate::domain::notice::Notice;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::talk::{Act, Line};
@@ -104,8 +105,81 @@ pub enum Effect {
         /// The carrier's id.
         sid: String,
     },
-    /// Give the capacity slot back.
-    ReleaseSlot,
+    /// Give the capacity slot back, and say what became of the leg; `None`: nothing was placed.
+    ReleaseSlot {
+        /// What became of it.
+        outcome: Option<LegOutcome>,
+    },
+}
+
+/// What the end of a leg says of the number it was made from, of its destination and of its campaign. The words are
+/// those of the scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LegOutcome {
+    /// A person answered and heard us in time.
+    Answered,
+    /// A person answered and heard no voice within two seconds.
+    Abandoned,
+    /// A machine answered.
+    Machine,
+    /// Busy.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// The carrier could not complete it.
+    Failed,
+    /// The carrier or the destination blocks us.
+    Blocked,
+    /// Ended by us, or nobody can say.
+    Other,
+}
+
+/// An answer without a voice of ours for longer than this counts as abandoned (FTC 16 CFR 310.4(b)(4)), ms.
+const ABANDONED_AFTER: u32 = 2_000;
+
+impl LegOutcome {
+    /// What a leg that ended as `disposition` says, where our first words came `voice_after_ms` after the answer.
+    #[must_use]
+    pub fn of(disposition: Disposition, voice_after_ms: Option<u32>) -> Self {
+        use Disposition as D;
+        match disposition {
+            D::Completed | D::Rejected | D::OptedOut | D::AgentFailed => {
+                if voice_after_ms.is_some_and(|ms| ms > ABANDONED_AFTER) {
+                    Self::Abandoned
+                } else {
+                    Self::Answered
+                }
+            }
+            D::Abandoned => Self::Abandoned,
+            D::Voicemail => Self::Machine,
+            D::Busy => Self::Busy,
+            D::NoAnswer => Self::NoAnswer,
+            D::CarrierFailed => Self::Failed,
+            D::CarrierBlocked => Self::Blocked,
+            D::InvalidNumber
+            | D::Suppressed
+            | D::OutOfWindow
+            | D::Expired
+            | D::Canceled
+            | D::Superseded
+            | D::Unconfirmed => Self::Other,
+        }
+    }
+
+    /// The word as the scripts know it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Abandoned => "abandoned",
+            Self::Machine => "machine",
+            Self::Busy => "busy",
+            Self::NoAnswer => "no_answer",
+            Self::Failed => "failed",
+            Self::Blocked => "blocked",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// A change in the making: the record as it will be, what goes with it, and what must still hold when it is written.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::base::clock::Millis;
-use crate::domain::call::change::{Change, Effect, Rules, Stale};
+use crate::domain::call::change::{Change, Effect, LegOutcome, Rules, Stale};
 use crate::domain::call::event::{Event, HangUpCause, Leg};
 use crate::domain::call::record::{Call, PastAttempt};
 use crate::domain::call::state::{Phase, State};
@@ -89,7 +89,7 @@ impl Change {
         self.decides = true;
         if self.call.phase() == Phase::Dialing {
             self.unplaced = true;
-            self.effects.push(Effect::ReleaseSlot);
+            self.effects.push(Effect::ReleaseSlot { outcome: None });
             self.call.body.dialed_at = None;
             self.counts.push(("started".into(), -1));
             if self.call.body.cancel_requested {
@@ -349,15 +349,16 @@ impl Change {
         body.waiting_for = Some("retry".to_owned());
         self.call.state = State::Queued;
         self.call.head.due = now + wait;
-        self.effects.push(Effect::ReleaseSlot);
+        self.effects.push(Effect::ReleaseSlot { outcome: Some(LegOutcome::of(outcome, None)) });
         self.count(format!("attempt:{}", outcome.as_str()));
     }
 
     pub(super) fn wrap_up(&mut self, ending: Ending, now: Millis) {
+        let outcome = LegOutcome::of(ending.disposition, self.call.body.voice_after_ms);
         self.call.state = State::WrapUp { ending };
         self.call.head.due = now;
         self.call.body.setbacks = 0;
-        self.effects.push(Effect::ReleaseSlot);
+        self.effects.push(Effect::ReleaseSlot { outcome: Some(outcome) });
     }
 
     /// Final: counts it and tells downstream.

@@ -11,7 +11,7 @@ mod record;
 mod state;
 mod talking;
 
-pub use change::{Change, Effect, Rules, Stale, Timings};
+pub use change::{Change, Effect, LegOutcome, Rules, Stale, Timings};
 pub use event::{Event, HangUpCause, Leg};
 pub use record::{Artefact, Body, Call, Head, MalformedRecord, PastAttempt, Recording, RecordingStatus};
 pub use state::{Phase, State};

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use crate::base::clock::{HOUR, Millis};
 use crate::domain::call::state::{Phase, State};
+use crate::domain::campaign::{Consent, Priority};
 use crate::domain::disposition::Ending;
 use crate::domain::ids::{CallId, CampaignId, PhoneHash};
 use crate::domain::phone::Phone;
@@ -144,6 +145,21 @@ pub struct Body {
     /// The callee's zone, where the client names it (IANA).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// How urgent it is within its campaign. It stands in the lane, not in the body.
+    #[serde(skip)]
+    pub priority: Priority,
+    /// On what ground this person may be called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
+    /// Further numbers of the same contact, tried in this order by a call of their own each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Phone>,
+    /// The number the newest attempt was made from, E.164.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<String>,
+    /// Milliseconds from the answer to our first words, of the newest attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice_after_ms: Option<u32>,
     /// The call that scheduled this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<CallId>,
@@ -234,6 +250,11 @@ impl Body {
             variables: BTreeMap::new(),
             metadata: None,
             time_zone: None,
+            priority: Priority::Normal,
+            consent: None,
+            alternatives: Vec::new(),
+            caller: None,
+            voice_after_ms: None,
             parent: None,
             waiting_for: None,
             dialed_at: None,
@@ -301,10 +322,13 @@ impl Call {
         }
     }
 
-    /// The lane it waits in: its campaign's, or `-`, the urgent one.
+    /// The lane it waits in: its campaign's and its priority's (`cmp_…`, `cmp_…+`, `cmp_…~`), or `-`, the urgent one.
     #[must_use]
-    pub fn lane(&self) -> &str {
-        self.campaign.as_ref().map_or("-", CampaignId::as_str)
+    pub fn lane(&self) -> String {
+        match &self.campaign {
+            None => "-".to_owned(),
+            Some(id) => format!("{id}{}", self.body.priority.suffix()),
+        }
     }
 
     /// Its phase.
@@ -376,11 +400,13 @@ impl Call {
             .ok_or_else(|| bad("the due time is no number".into()))?;
         let (lane, json) =
             text[HEAD_WIDTH..].split_once('\n').ok_or_else(|| bad("the head does not end".into()))?;
-        let campaign = match lane {
+        let (base, priority) = Priority::of_lane(lane);
+        let campaign = match base {
             "-" => None,
             other => Some(CampaignId::parse(other).ok_or_else(|| bad("the lane is no campaign".into()))?),
         };
-        let loaded: Loaded = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+        let mut loaded: Loaded = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+        loaded.body.priority = priority;
         Ok(Self {
             id: id.clone(),
             head: Head { version: hex(0..8)?, epoch: hex(8..16)?, token: hex(16..24)?, due },

@@ -41,7 +41,7 @@ for i = 5, #ARGV, 4 do
     local short = string.sub(id, 8)
     redis.call('HSET', bucket, hash, known and (known .. ' ' .. short) or short)
     redis.call('ZADD', KEYS[3], now, id)
-    if lane ~= '-' then redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. lane, 'accepted', 1) end
+    if lane ~= '-' then redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. string.gsub(lane, '[+~]$', ''), 'accepted', 1) end
     created = created + 1
     out[#out + 1] = 'created'
     if ARGV[3] ~= '' then redis.call('SET', KEYS[6], id .. ' ' .. ARGV[3], 'PX', ARGV[4]) end

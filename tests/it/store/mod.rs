@@ -147,7 +147,6 @@ scenarios! {
     queue::urgent_first_and_lanes_share,
     queue::ids_without_a_record_are_counted,
     queue::a_list_is_paged_to_its_end,
-    queue::slots_are_granted_once,
     write::a_stale_epoch_never_writes,
     write::learning_of_a_waiting_call_leaves_it_in_its_place,
     write::a_dial_is_checked_against_the_person,

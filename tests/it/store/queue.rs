@@ -5,7 +5,7 @@ use std::time::Duration;
 use carillon::base::clock::{Clock, DAY};
 use carillon::domain::call::Event;
 use carillon::domain::ids::{CallId, CampaignId, Shard};
-use carillon::store::{Applied, Ask, Scope, Submitted, Suppression};
+use carillon::store::{Applied, Scope, Submitted, Suppression};
 
 use super::{Bed, LONG};
 use crate::support::until;
@@ -103,26 +103,4 @@ pub(super) async fn a_list_is_paged_to_its_end(bed: &Bed) {
     seen.sort();
     want.sort();
     assert_eq!(seen, want, "each call once");
-}
-
-pub(super) async fn slots_are_granted_once(bed: &Bed) {
-    let calls: Vec<_> = (0..4).map(|n| bed.call(n, None)).collect();
-    let ask = |n: usize, epoch, urgent| Ask { id: calls[n].id.clone(), epoch, urgent };
-    for call in &calls {
-        bed.submit(call).await;
-    }
-    let ordinary = [ask(0, 1, false), ask(1, 1, false), ask(2, 1, false)];
-    let first = bed.store.permit((10.0, 3), 10_000, &ordinary, &[]).await.expect("granted");
-    assert!(first.grants[0].is_ok() && first.grants[2].is_err(), "one of three is kept for urgent calls");
-    let (one, two) = (first.grants[0].expect("ok"), first.grants[1].expect("ok"));
-    assert!((99..=101).contains(&(two - one)), "spaced by the rate: {one} {two}");
-    let again = bed.store.permit((10.0, 3), 10_000, &[ask(0, 1, false), ask(3, 1, true)], &[]).await;
-    let again = again.expect("granted");
-    assert!(again.grants[0].expect("kept") <= one && again.grants[1].is_ok());
-    assert_eq!((again.free, bed.store.slots_held().await.expect("held")), (0, 3));
-    bed.store.permit((10.0, 3), 10_000, &[ask(0, 2, false)], &[]).await.expect("its slot, a later claim");
-    bed.store.release(&[(calls[0].id.clone(), 1)]).await.expect("released");
-    assert_eq!(bed.store.slots_held().await.expect("held"), 3, "an older epoch releases nothing");
-    bed.store.release(&[(calls[0].id.clone(), 2)]).await.expect("released");
-    assert_eq!(bed.store.slots_held().await.expect("held"), 2);
 }

@@ -12,9 +12,9 @@ use crate::api::analytics::Figures;
 use crate::api::fields::Query;
 use crate::api::problems::{Kind, Problem, ProblemBody};
 use crate::base::clock::{Millis, rfc3339};
+use crate::domain::campaign::Campaign;
 use crate::domain::ids::CampaignId;
 use crate::domain::talk::Voicemail;
-use crate::store::Campaign;
 
 /// A list of calls.
 #[derive(Serialize, ToSchema)]

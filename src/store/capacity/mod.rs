@@ -1,5 +1,7 @@
 //! Calls per second and calls at once, for the whole fleet: one place grants both.
 
+mod ask;
+
 use fred::prelude::*;
 
 use crate::base::clock::Millis;
@@ -7,29 +9,7 @@ use crate::domain::ids::CallId;
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
 
-/// A call that asks for a moment and a slot.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// Which call.
-    pub id: CallId,
-    /// The epoch of its claim.
-    pub epoch: u32,
-    /// May it take what is kept for urgent calls?
-    pub urgent: bool,
-}
-
-/// What was granted.
-#[derive(Debug, Default)]
-pub struct Permits {
-    /// Redis' time, ms.
-    pub now: Millis,
-    /// Slots left after these grants.
-    pub free: u64,
-    /// How long until the rate allows the next dial, ms.
-    pub wait: Millis,
-    /// For each ask, in order: `Ok(ms from now to the earliest POST)` or `Err(ms to wait before asking again)`.
-    pub grants: Vec<Result<Millis, Millis>>,
-}
+pub use ask::{Account, Ask, Caller, Denial, Denied, Feedback, Grant, Permits, Release, Request};
 
 /// A slot that is held.
 #[derive(Clone, Debug)]
@@ -47,55 +27,74 @@ fn slots_key() -> String {
 }
 
 impl Store {
-    /// Asks for moments and slots, and gives slots back (by call and the newest epoch that may hold it).
+    /// How far ahead a dial may be promised to a campaign's call, ms.
+    pub const HORIZON: Millis = 200;
+
+    /// Asks for moments, slots and numbers, gives slots back, and learns what to claim next.
     ///
     /// # Errors
     /// Where Redis does not answer: nothing may be dialed then.
-    pub async fn permit(
-        &self,
-        limits: (f64, u32),
-        horizon: Millis,
-        asks: &[Ask],
-        releases: &[(CallId, u32)],
-    ) -> Result<Permits, StoreError> {
-        let (cps, cap) = limits;
+    pub async fn permit(&self, request: Request<'_>) -> Result<Permits, StoreError> {
+        let Account { max_cps, max_concurrent: cap } = request.account;
         // 1 % of the slots, at least one, is kept for urgent calls; a cap of one has nothing to keep.
         let reserve = if cap > 1 { (cap / 100).max(1) } else { 0 };
-        let asks_json = asks.iter().map(|a| (a.id.as_str(), a.epoch, u8::from(a.urgent))).collect::<Vec<_>>();
-        let releases_json = releases.iter().map(|(id, e)| (id.as_str(), *e)).collect::<Vec<_>>();
+        let asks = request
+            .asks
+            .iter()
+            .map(|a| (a.id.as_str(), a.epoch, u8::from(a.campaign.is_none())))
+            .collect::<Vec<_>>();
+        let releases = request.releases.iter().map(|r| (r.id.as_str(), r.epoch)).collect::<Vec<_>>();
         let args = vec![
-            cps.to_string(),
+            max_cps.to_string(),
             cap.to_string(),
             reserve.to_string(),
-            horizon.to_string(),
-            serde_json::to_string(&asks_json).unwrap_or_default(),
-            serde_json::to_string(&releases_json).unwrap_or_default(),
+            Self::HORIZON.to_string(),
+            serde_json::to_string(&asks).unwrap_or_default(),
+            serde_json::to_string(&releases).unwrap_or_default(),
         ];
         let keys = vec![slots_key(), keys::fleet("CAPACITY_RATE")];
         let answer = scripts::PERMIT.run(self, keys, args).await?.into_array();
         let at = |i: usize| u64::try_from(scripts::number(answer.get(i))).unwrap_or(0);
-        let now = at(0);
+        let (now, free, wait) = (at(0), at(1), at(2));
         let grants = answer
             .get(3..)
             .unwrap_or_default()
             .iter()
-            .map(|v| match scripts::number(Some(v)) {
-                n if n < 0 => Err(n.unsigned_abs()),
-                n => Ok(n.unsigned_abs().saturating_sub(now)),
+            .zip(request.asks)
+            .map(|(v, ask)| match scripts::number(Some(v)) {
+                n if n < 0 => Err(Denied { reason: Denial::AccountCps, wait: n.unsigned_abs() }),
+                n => Ok(Grant {
+                    ahead: n.unsigned_abs().saturating_sub(now),
+                    caller: ask.callers.first().copied().unwrap_or(0),
+                }),
             })
             .collect();
-        Ok(Permits { now, free: at(1), wait: at(2), grants })
+        let next = u32::try_from(free).unwrap_or(u32::MAX).min(request.most);
+        let plan =
+            request.waiting.iter().map(|(id, n)| (id.clone(), next.min(u32::try_from(*n).unwrap_or(next))));
+        Ok(Permits { now, grants, plan: plan.collect(), ended: Vec::new(), wait, free })
     }
 
     /// Gives slots back.
     ///
     /// # Errors
     /// Where Redis does not answer; the sweep gives them back later.
-    pub async fn release(&self, releases: &[(CallId, u32)]) -> Result<(), StoreError> {
+    pub async fn release(&self, releases: &[Release]) -> Result<(), StoreError> {
         if releases.is_empty() {
             return Ok(());
         }
-        self.permit((0.0, 0), 0, &[], releases).await.map(drop)
+        let account = Account { max_cps: 0.0, max_concurrent: 0 };
+        let feedback = Feedback::default();
+        let request = Request {
+            account,
+            callers: &[],
+            asks: &[],
+            waiting: &[],
+            releases,
+            feedback: &feedback,
+            most: 0,
+        };
+        self.permit(request).await.map(drop)
     }
 
     /// How many slots are held.

@@ -1,0 +1,154 @@
+//! What is asked of the fleet's capacity and what it answers.
+
+use crate::base::clock::Millis;
+use crate::domain::call::LegOutcome;
+use crate::domain::ids::{CallId, CampaignId};
+
+/// The limits that the whole account has. The same on every node.
+#[derive(Clone, Copy, Debug)]
+pub struct Account {
+    /// Calls started per second; 0 = no limit of ours.
+    pub max_cps: f64,
+    /// Calls at once; 0 = no limit of ours.
+    pub max_concurrent: u32,
+}
+
+/// A number we call from, and its limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caller {
+    /// What it is called in keys and events: a keyed hash, never the number.
+    pub key: String,
+    /// Calls started per second; 0 = no limit.
+    pub max_cps: f64,
+    /// Calls at once; 0 = no limit.
+    pub max_concurrent: u32,
+    /// Calls in one UTC day; 0 = no limit.
+    pub max_daily: u32,
+}
+
+/// A claimed call that asks for a moment, a slot and a number to call from.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Which call.
+    pub id: CallId,
+    /// The epoch of its claim.
+    pub epoch: u32,
+    /// Its campaign; `None`: urgent, it may take what is kept for urgent calls and waits for no campaign.
+    pub campaign: Option<CampaignId>,
+    /// The first digits of the callee's number, as a breaker knows them ([`crate::domain::phone::Phone::destination`]).
+    pub destination: String,
+    /// Numbers it may be called from, as indices into the callers of the request, the best first.
+    pub callers: Vec<u16>,
+}
+
+/// A slot to be given back, and what became of its leg.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Whose slot.
+    pub id: CallId,
+    /// The newest epoch that may hold it.
+    pub epoch: u32,
+    /// What became of the leg; `None`: nothing was placed, and the campaign's share is given back.
+    pub outcome: Option<LegOutcome>,
+}
+
+/// What a node learned of the carrier since its last permit; it is statistics, and may be lost with the node.
+#[derive(Clone, Debug, Default)]
+pub struct Feedback {
+    /// Creates that the carrier accepted.
+    pub accepted: u32,
+    /// Creates that failed on its side or were never answered: 5xx, time-outs, lost connections.
+    pub failed: u32,
+    /// Creates it refused for their rate or number (429).
+    pub throttled: u32,
+    /// The longest `Retry-After` among them, ms.
+    pub retry_after: Millis,
+    /// The longest `queue_time` it named, ms.
+    pub queue_time: Millis,
+    /// Calls of campaigns with an answer-rate controller that were answered.
+    pub answered: Vec<CallId>,
+}
+
+/// One request for permits.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The account's limits.
+    pub account: Account,
+    /// The numbers that the asks refer to.
+    pub callers: &'a [Caller],
+    /// Claimed calls, the older first.
+    pub asks: &'a [Ask],
+    /// Campaigns that this node saw calls of waiting in its last claims, with how many.
+    pub waiting: &'a [(CampaignId, u64)],
+    /// Slots to be given back.
+    pub releases: &'a [Release],
+    /// What it learned.
+    pub feedback: &'a Feedback,
+    /// The most calls that the plan may bring this node.
+    pub most: u32,
+}
+
+/// Why a call, or a whole campaign, is not dialed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Denial {
+    /// The account's calls per second.
+    AccountCps,
+    /// The account's slots.
+    AccountSlots,
+    /// The campaign is not running (paused, draft, scheduled, over, unknown).
+    CampaignState,
+    /// The campaign's calls per second.
+    CampaignCps,
+    /// The campaign's calls at once.
+    CampaignSlots,
+    /// Other campaigns are served first now.
+    FairShare,
+    /// Every number it may be called from has its limit (per second, at once or per day) or is in quarantine.
+    CallerId,
+    /// The carrier's breaker is open.
+    ProviderBreaker,
+    /// The breaker of this destination is open.
+    DestinationBreaker,
+    /// The carrier asked for less (429, queueing).
+    CarrierThrottle,
+    /// The model's rate limit.
+    ModelLimit,
+    /// Too many webhooks wait.
+    OutboxBacklog,
+}
+
+/// A granted moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// How long from Redis' now to the earliest POST, ms. Usable for 100 ms from then.
+    pub ahead: Millis,
+    /// From which number, as an index into the callers of the request.
+    pub caller: u16,
+}
+
+/// A refusal, and when to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Why.
+    pub reason: Denial,
+    /// How long to wait at least, ms.
+    pub wait: Millis,
+}
+
+/// What was granted, and what to claim next.
+#[derive(Clone, Debug, Default)]
+pub struct Permits {
+    /// Redis' time, ms.
+    pub now: Millis,
+    /// For each ask, in order.
+    pub grants: Vec<Result<Grant, Denied>>,
+    /// How many calls of each waiting campaign to bring to the next request; a campaign that is not named brings none.
+    pub plan: Vec<(CampaignId, u32)>,
+    /// Waiting campaigns whose calls are to be ended instead of dialed (cancelled, expired).
+    pub ended: Vec<CampaignId>,
+    /// Until the rate allows the next dial, ms.
+    pub wait: Millis,
+    /// Slots left; `u64::MAX` without a limit.
+    pub free: u64,
+}
