@@ -164,10 +164,11 @@ impl Parts {
                 detect_machines: config.calling.machine_detection,
                 record_from_answer: config.calling.recording == Recording::FromAnswer,
                 leg_wait: self.scaled(20 * SECOND, SECOND),
-                use_by: Duration::from_millis(250),
+                use_by: Duration::from_millis(100),
                 slot_grace: self.scaled(60 * SECOND, self.claim_lease() + 2 * SECOND),
             }),
             effects: self.effects.clone(),
+            senses: Arc::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         }

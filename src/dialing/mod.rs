@@ -3,10 +3,12 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `admit` | claimed calls: a permit of the fleet, or back to where they waited |
+//! | `hopper` | what waits in which shard, and how much of it the next claims bring |
+//! | `admit` | claimed calls: a permit of the fleet and a start, or back to where they waited |
 //! | `verdict` | may this person be called now? expiry, window, lists |
 //! | `callers` | the numbers we call from: which of them, for which callee |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
+//! | `gates` | what carrier, model and outbox say of themselves, for pacing |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
 //! | `effects` | what a commit leaves to do at the carrier |
 //! | `sweep` | capacity slots that nobody gave back |
@@ -15,6 +17,8 @@ mod admit;
 mod callers;
 mod dial;
 mod effects;
+mod gates;
+mod hopper;
 mod sweep;
 mod verdict;
 mod watch;
@@ -30,9 +34,12 @@ use crate::domain::call::Rules;
 use crate::domain::window::{Rules as CallingRules, Window};
 use crate::store::Store;
 
-pub use admit::Budget;
+pub use admit::Admitted;
 pub use callers::{CallerLimits, Callers};
+pub use dial::DialOrder;
 pub use effects::Effects;
+pub use gates::Senses;
+pub use hopper::Hopper;
 
 /// What dialing needs to know.
 #[derive(Clone)]
@@ -80,6 +87,8 @@ pub struct Dialer {
     pub config: Arc<DialConfig>,
     /// What is left to do after commits.
     pub effects: Effects,
+    /// What was learned of the carrier since the last permit.
+    pub senses: Arc<Senses>,
     /// Counters.
     pub metrics: Metrics,
     /// Time.

@@ -34,6 +34,9 @@ macro_rules! scripts {
 scripts! {
     SUBMIT = "submit",
     CLAIM = "claim",
+    YIELD = "yield",
+    DEFER = "defer",
+    START = "start",
     COMMIT = "commit",
     PERMIT = "permit",
     TURN_BEGIN = "turn_begin",
