@@ -200,7 +200,7 @@ pub(super) async fn a_start_is_written_once(bed: &Bed) {
     for _ in 0..2 {
         assert_eq!(bed.redis.cmd(&args).await.texts()[0], "ok");
     }
-    assert_eq!(lines(bed, shard).await.iter().filter(|l| l["call"] == other.id.as_str()).count(), 1);
+    assert_eq!(lines(bed, shard).await.iter().filter(|l| l["a"] == 1).count(), 1);
     assert_eq!(bed.redis.cmd(&["HGET", &keys[4], "started"]).await.text().as_deref(), Some("1"));
 }
 
