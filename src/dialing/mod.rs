@@ -7,6 +7,7 @@
 //! | `admit` | claimed calls: a permit of the fleet and a start, or back to where they waited |
 //! | `verdict` | may this person be called now? expiry, window, lists |
 //! | `callers` | the numbers we call from: which of them, for which callee |
+//! | `alternates` | a call that goes on at another number of its contact |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
 //! | `gates` | what carrier, model and outbox say of themselves, for pacing |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
@@ -14,6 +15,7 @@
 //! | `sweep` | capacity slots that nobody gave back |
 
 mod admit;
+mod alternates;
 mod callers;
 mod dial;
 mod effects;
