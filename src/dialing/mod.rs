@@ -9,6 +9,7 @@
 //! | `alternates` | a call that goes on at another number of its contact |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
+//! | `openings` | when a call may next be dialed, for who promises a time |
 //! | `effects` | what a commit leaves to do at the carrier |
 //! | `sweep` | capacity slots that nobody gave back |
 
@@ -17,6 +18,7 @@ mod alternates;
 mod callers;
 mod dial;
 mod effects;
+mod openings;
 mod sweep;
 mod verdict;
 mod watch;

@@ -270,6 +270,8 @@ fn another_part_of_the_day_and_a_rehearsals_pace() {
     let mut short = contact(&[]);
     short.body.expires_at = Some(NOW + 3 * HOUR);
     assert_eq!(attempt(short, Disposition::NoAnswer, &rules(&policy), NOW).phase(), Phase::WrapUp);
+    let ends = Rules { not_after: Some(NOW + 3 * HOUR), ..rules(&policy) };
+    assert_eq!(attempt(contact(&[]), Disposition::NoAnswer, &ends, NOW).phase(), Phase::WrapUp);
 }
 
 #[test]
