@@ -39,6 +39,18 @@ pub(super) fn rate_limit(shard: Shard, hash: &PhoneHash) -> String {
 pub(super) fn suppression(shard: Shard) -> String {
     format!("SUPPRESSION:{}", tag(shard))
 }
+/// Lines of evidence that wait to be sealed.
+pub(super) fn audit(shard: Shard) -> String {
+    format!("AUDIT:{}", tag(shard))
+}
+/// The newest segment of the shard's chain of evidence.
+pub(super) fn audit_head(shard: Shard) -> String {
+    format!("AUDIT_HEAD:{}", tag(shard))
+}
+/// Who seals the shard's evidence now.
+pub(super) fn audit_lease(shard: Shard) -> String {
+    format!("AUDIT_LEASE:{}", tag(shard))
+}
 pub(super) fn stats(shard: Shard, day: &str) -> String {
     format!("STATS:{}:{day}", tag(shard))
 }

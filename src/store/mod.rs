@@ -7,6 +7,7 @@
 //! | `scripts` | the Lua scripts and how they are called |
 //! | `calls` | submit, load, claim |
 //! | `commit` | the write door |
+//! | `audit` | lines of evidence until they are sealed, and the heads of their chains |
 //! | `transcript` | a transcript made shorter |
 //! | `turns` | a turn's lease and journal |
 //! | `capacity` | calls per second and slots of the whole fleet |
@@ -18,6 +19,7 @@
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
 
+mod audit;
 mod calls;
 mod campaigns;
 mod capacity;
@@ -36,6 +38,7 @@ pub(crate) mod testing;
 mod transcript;
 mod turns;
 
+pub use audit::AuditHead;
 pub use calls::{Claimed, Claims, Submitted};
 pub use capacity::{Account, Ask, Caller, Denial, Denied, Feedback, Grant, Permits, Release, Request, Slot};
 pub use commit::{Applied, Committed, StartChecks};
