@@ -41,6 +41,8 @@ const MOST_ROUNDS: usize = 100;
 const WIDTH: usize = 4;
 /// Objects put at once for the calls of one segment.
 const INDEX_WIDTH: usize = 16;
+/// How long a node that is told to end seals what waits: well within its grace time.
+const LAST: Duration = Duration::from_secs(5);
 /// How long nothing is sealed after the archive or Redis failed.
 const PAUSE: Millis = 5 * SECOND;
 /// What an entry says of a call that ended without having been dialed; see `store::commit`.
@@ -105,6 +107,13 @@ impl Sealer {
                 rest_until = now + PAUSE;
             }
         }
+        // What is not sealed in this time is left to other nodes, as if this one had been killed.
+        if tokio::time::timeout(LAST, self.seal_last()).await.is_err() {
+            tracing::warn!("some evidence is left to be sealed by other nodes");
+        }
+    }
+
+    async fn seal_last(&self) {
         if let Ok(waiting) = self.waiting().await {
             self.seal_all(waiting.into_iter().map(|(shard, _)| shard).collect(), true).await;
             let _ = self.waiting().await;
