@@ -48,9 +48,6 @@ pub(super) fn evidence(change: &Change, now: Millis) -> Option<Json> {
         line["disposition"] = json!(ending.disposition);
         line["reason"] = json!(ending.reason);
     }
-    if let Some(why) = call.body.waiting_for.as_ref().filter(|_| ended) {
-        line["waited_for"] = json!(why);
-    }
     Some(line)
 }
 
