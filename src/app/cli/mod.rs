@@ -1,6 +1,8 @@
 //! The operator's commands: they talk to a running API over HTTP like anybody else, or look at a configuration.
 
 pub mod call;
+pub mod campaign;
 pub mod check;
 mod client;
 mod table;
+mod upload;
