@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
-use super::MapArgs;
+use super::args::MapArgs;
 
 /// What a campaign is made of.
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -2,10 +2,12 @@
 //!
 //! | file | what |
 //! | --- | --- |
+//! | `args` | its command line |
 //! | `define` | what a campaign is made of, from the command line |
 //! | `show` | what the API answered, for a person to read |
 //! | `watch` | a campaign to its end |
 
+mod args;
 mod define;
 mod show;
 #[cfg(test)]
@@ -13,177 +15,17 @@ mod tests;
 mod watch;
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::app::cli::client::{ApiArgs, Client, Failure};
+use crate::app::cli::client::{Client, Failure};
 use crate::app::cli::upload::{self, Upload};
+pub use args::CampaignArgs;
+use args::{Action, Format, OutArgs, StepArgs};
 use define::CreateArgs;
-
-/// Make campaigns, start and stop them, watch them, fetch their results.
-///
-/// Exit status 1: the API refused or could not be reached, or a watched campaign was cancelled or ran out of time. Rows
-/// that were rejected are told, and fail nothing.
-#[derive(Clone, Debug, clap::Args)]
-pub struct CampaignArgs {
-    #[command(flatten)]
-    api: ApiArgs,
-    /// Print what the API answered, as JSON.
-    #[arg(long, global = true)]
-    json: bool,
-    #[command(subcommand)]
-    action: Action,
-}
-
-/// A list of numbers in a file.
-#[derive(Clone, Debug, Default, clap::Args)]
-struct MapArgs {
-    /// Which column is which field, where the header does not say: `--map Telefon:phone_number,Vorname:variables.first_name`.
-    #[arg(long, value_name = "COLUMN:FIELD", value_delimiter = ',', value_parser = pair)]
-    map: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For a person: the first rows, in columns.
-    #[default]
-    Table,
-    /// For a spreadsheet: all of them.
-    Csv,
-    /// For a program: all of them, a JSON object a line.
-    Ndjson,
-}
-
-impl Format {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-        }
-    }
-}
-
-#[derive(Clone, Debug, clap::Args)]
-struct OutArgs {
-    /// How.
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// Into this file instead of onto the screen; CSV unless --format says otherwise.
-    #[arg(long, short)]
-    out: Option<PathBuf>,
-}
-
-impl OutArgs {
-    fn format(&self) -> Format {
-        match (&self.out, self.format) {
-            (Some(_), Format::Table) => Format::Csv,
-            (_, format) => format,
-        }
-    }
-}
-
-#[derive(Clone, Debug, clap::Args)]
-struct StepArgs {
-    /// The campaign's id.
-    id: String,
-    /// Why, for its history.
-    #[arg(long)]
-    why: Option<String>,
-}
-
-#[derive(Clone, Debug, clap::Subcommand)]
-enum Action {
-    /// Make a campaign; with --list also give it numbers, with --start also start it.
-    Create(Box<CreateArgs>),
-    /// Add the rows of a file: CSV with a header, or a JSON object a line; either may be gzipped.
-    Add {
-        /// The campaign's id.
-        id: String,
-        /// `.csv`, `.tsv`, `.ndjson`, `.jsonl`, each also with `.gz`.
-        file: PathBuf,
-        #[command(flatten)]
-        map: MapArgs,
-    },
-    /// Tell what would become of a file's rows, or of the campaign's own, without dialing anybody.
-    Preflight {
-        /// The campaign's id.
-        id: String,
-        /// A file; without it the campaign's waiting calls.
-        file: Option<PathBuf>,
-        #[command(flatten)]
-        map: MapArgs,
-    },
-    /// Start dialing.
-    Start(StepArgs),
-    /// Stop dialing; calls that live go on.
-    Pause(StepArgs),
-    /// Dial again.
-    Resume(StepArgs),
-    /// End it: what waits is canceled, what lives is hung up.
-    Cancel(StepArgs),
-    /// Watch it to its end.
-    Watch {
-        /// The campaign's id.
-        id: String,
-    },
-    /// How its calls ended.
-    Results {
-        /// The campaign's id.
-        id: String,
-        #[command(flatten)]
-        out: OutArgs,
-    },
-    /// Which rows were rejected, and why.
-    Rejections {
-        /// The campaign's id.
-        id: String,
-        #[command(flatten)]
-        out: OutArgs,
-    },
-    /// Campaigns, newest first.
-    List {
-        /// How many, at most 200.
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
-    /// Where it stands: state, counts and history.
-    Show {
-        /// The campaign's id.
-        id: String,
-    },
-    /// Why its calls are not being dialed.
-    Blockers {
-        /// The campaign's id.
-        id: String,
-    },
-    /// Call those again that ended so, as a campaign of their own.
-    Redial {
-        /// The campaign's id.
-        id: String,
-        /// How they ended: `no_answer`, `busy`, …
-        #[arg(long, required = true, value_delimiter = ',')]
-        disposition: Vec<String>,
-        /// The new campaign's name.
-        #[arg(long)]
-        name: Option<String>,
-        /// Start it.
-        #[arg(long)]
-        start: bool,
-    },
-}
-
-/// `COLUMN:FIELD`, both there.
-fn pair(text: &str) -> Result<String, String> {
-    match text.rsplit_once(':') {
-        Some((column, field)) if !column.trim().is_empty() && !field.trim().is_empty() => Ok(text.to_owned()),
-        _ => Err("COLUMN:FIELD, such as Telefon:phone_number".into()),
-    }
-}
 
 /// Runs the command.
 pub async fn run(args: &CampaignArgs) -> ExitCode {
@@ -380,17 +222,13 @@ impl<W: Write> Desk<'_, W> {
     async fn rows(&mut self, id: &str, what: &str, args: &OutArgs) -> anyhow::Result<()> {
         let resource = path(id, &format!("/{what}"))?;
         let format = args.format();
-        if format == Format::Table && what == "results" {
-            let answer =
-                self.ask(Method::GET, &format!("{resource}?limit={}", show::MOST_ROWS), None).await?;
-            return self.tell(&answer, show::results);
-        }
         let wanted = if format == Format::Table { Format::Ndjson } else { format };
         let request = self.client.request(Method::GET, &format!("{resource}?format={}", wanted.word()));
         let mut answer = self.client.stream(request).await.map_err(told)?;
         if format == Format::Table {
             let rows = show::first_lines(&mut answer).await?;
-            write!(self.out, "{}", show::rejections(&rows))?;
+            let shown = if what == "results" { show::results(&rows) } else { show::rejections(&rows) };
+            write!(self.out, "{shown}")?;
             return Ok(());
         }
         let mut file = match &args.out {

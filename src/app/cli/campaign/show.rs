@@ -59,9 +59,10 @@ pub(super) fn progress(view: &Value) -> String {
             parts.push(format!("{n} {word}"));
         }
     }
-    let rate = view["rate_per_minute"].as_f64().unwrap_or(0.0);
-    if rate > 0.0 {
-        parts.push(format!("{rate:.0}/min"));
+    for (name, word) in [("dials_per_minute", "dialed"), ("ended_per_minute", "ended")] {
+        if let Some(rate) = view[name].as_f64().filter(|rate| *rate > 0.0) {
+            parts.push(format!("{rate:.0} {word}/min"));
+        }
     }
     if let Some(seconds) = view["eta_seconds"].as_f64() {
         parts.push(format!("ETA {}", span(seconds)));
@@ -215,23 +216,12 @@ pub(super) fn first_blocker(answer: &Value) -> Option<String> {
 }
 
 /// The first results, in the columns that any of them has.
-pub(super) fn results(answer: &Value) -> String {
-    const COLUMNS: [&str; 9] = [
-        "call_id",
-        "row",
-        "phone_number",
-        "phone",
-        "disposition",
-        "reason",
-        "attempts",
-        "duration_seconds",
-        "ended_at",
-    ];
-    let all = answer["results"].as_array().map_or(&[][..], Vec::as_slice);
-    let out = columns(all, &COLUMNS);
-    let total = count(answer, "total");
-    if total > all.len() as u64 {
-        return format!("{out}… {} more; --format csv has all of them\n", total - all.len() as u64);
+pub(super) fn results(rows: &[Value]) -> String {
+    let names =
+        ["call_id", "phone_number", "disposition", "reason", "attempts", "duration_seconds", "ended_at"];
+    let mut out = columns(rows, &names);
+    if rows.len() == MOST_ROWS {
+        let _ = writeln!(out, "the first {MOST_ROWS}; --format csv has all of them");
     }
     out
 }
@@ -323,8 +313,11 @@ mod tests {
     #[test]
     fn progress_in_a_line() {
         let view = json!({"state": {"draining": {"toward": "completed"}}, "ended": 3, "live": 2, "waiting": 0,
-            "rate_per_minute": 120.4, "eta_seconds": 125.0, "dispositions": {"busy": 1, "completed": 2, "failed": 0}});
-        assert_eq!(progress(&view), "draining, 2 live, 120/min, ETA 2 min 05 s  (2 completed, 1 busy)");
+            "dials_per_minute": 130, "ended_per_minute": 120.4, "eta_seconds": 125.0, "dispositions": {"busy": 1, "completed": 2, "failed": 0}});
+        assert_eq!(
+            progress(&view),
+            "draining, 2 live, 130 dialed/min, 120 ended/min, ETA 2 min 05 s  (2 completed, 1 busy)"
+        );
         assert_eq!(span(7_260.0), "2 h 01 min");
         assert!(!is_over(&view) && is_over(&json!({"state": "expired"})));
     }
@@ -352,10 +345,8 @@ mod tests {
 
     #[test]
     fn results_name_what_there_is() {
-        let answer =
-            json!({"results": [{"call_id": "call_1", "disposition": "busy", "attempts": 2}], "total": 9});
-        let text = results(&answer);
-        assert!(text.contains("call_1   busy") && text.contains("8 more"), "{text}");
+        let text = results(&[json!({"call_id": "call_1", "disposition": "busy", "attempts": 2})]);
+        assert!(text.contains("call_1   busy"), "{text}");
         assert!(!text.contains("reason"), "a column that nobody fills is left out: {text}");
     }
 }

@@ -127,7 +127,7 @@ async fn a_campaign_is_watched_by_its_events_to_its_end() {
         "GET /api/campaigns/cmp_1" if nth == 0 => json(200, &json!({"campaign_id": "cmp_1", "state": "running", "accepted": 2, "ended": 0})),
         "GET /api/campaigns/cmp_1" => json(200, &json!({"campaign_id": "cmp_1", "state": "completed", "accepted": 2, "ended": 2, "dispositions": {"busy": 2}})),
         "GET /api/campaigns/cmp_1/events" => {
-            let events = "id: 1-0\nevent: progress\ndata: {\"ended\": 1, \"rate_per_minute\": 60}\n\n: beat\n\nid: 2-0\nevent: state\ndata: {\"to\": \"completed\", \"by\": \"keeper\"}\n\n";
+            let events = "id: 1-0\nevent: progress\ndata: {\"ended\": 1, \"ended_per_minute\": 60}\n\n: beat\n\nid: 2-0\nevent: state\ndata: {\"to\": \"completed\", \"by\": \"keeper\"}\n\n";
             ([("content-type", "text/event-stream")], events).into_response()
         }
         _ => json(404, &json!({})),
@@ -158,8 +158,8 @@ async fn without_events_it_is_asked_for_and_a_cancelled_one_fails() {
 async fn results_go_into_a_file_as_they_come() {
     let api = Api::start(|what, _| match what {
         "GET /api/campaigns/cmp_1/results?format=csv" => "call_id,disposition\ncall_1,busy\n".into_response(),
-        w if w.starts_with("GET /api/campaigns/cmp_1/results?limit=") => {
-            json(200, &json!({"results": [{"call_id": "call_1", "disposition": "busy"}], "total": 1}))
+        "GET /api/campaigns/cmp_1/results?format=ndjson" => {
+            "{\"call_id\":\"call_1\",\"disposition\":\"busy\"}\n".into_response()
         }
         "GET /api/campaigns/cmp_1/rejections?format=ndjson" => {
             "{\"row\":3,\"field\":\"phone_number\",\"reason\":\"is too short\"}\n".into_response()
