@@ -105,7 +105,8 @@ impl Parts {
         let urls = Urls::new(&config.api.base_url).map_err(|e| anyhow::anyhow!("BASE_URL: {e}"))?;
         let rules = Arc::new(Rules {
             timings: config.calling.timings(),
-            retry: RetryPolicy::default().scaled(config.calling.time_scale),
+            retry: RetryPolicy::default(),
+            time_scale: config.calling.time_scale,
             record_after_consent: config.calling.recording == Recording::AfterConsent,
             hang_up_on_machine: true,
         });

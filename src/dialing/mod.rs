@@ -5,12 +5,14 @@
 //! | --- | --- |
 //! | `admit` | claimed calls: a permit of the fleet, or back to where they waited |
 //! | `verdict` | may this person be called now? expiry, window, lists |
+//! | `alternates` | a call that goes on at another number of its contact |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
 //! | `effects` | what a commit leaves to do at the carrier |
 //! | `sweep` | capacity slots that nobody gave back |
 
 mod admit;
+mod alternates;
 mod dial;
 mod effects;
 mod sweep;

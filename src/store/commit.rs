@@ -13,6 +13,46 @@ const ENDED_TTL: Millis = 48 * HOUR;
 /// Counters that the day keeps by the hour, too. The campaign does not: its hash stays small.
 const HOURLY: [&str; 3] = ["started", "answered", "ended"];
 
+/// What a change adds to the counters: of its day, of its campaign, or of both. Whoever writes a change, by whatever
+/// script, counts this.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Of both.
+    pub counts: Vec<(String, i64)>,
+    /// Of the day alone: the same by the hour.
+    pub hours: Vec<(String, i64)>,
+    /// Of the campaign alone: calls that wait, by reason (`waiting:<reason>`).
+    pub waits: Vec<(String, i64)>,
+    /// Of the campaign alone: the reason a call waits for and when it is looked at again. The campaign keeps the
+    /// earliest such moment that lies ahead (`until:<reason>`).
+    pub passes: Option<(String, Millis)>,
+}
+
+impl Tally {
+    pub(super) fn of(change: &Change, now: Millis) -> Self {
+        let Change { call, waited_for, before, counts, .. } = change;
+        let hours = counts
+            .iter()
+            .filter(|(name, _)| HOURLY.contains(&name.as_str()))
+            .map(|(name, n)| (keys::hourly(now, name), *n))
+            .collect();
+        let mut tally = Self { counts: counts.clone(), hours, ..Self::default() };
+        if call.campaign.is_none() {
+            return tally;
+        }
+        let waits_for = call.waits_for();
+        let moved = waits_for != waited_for.as_deref();
+        if moved {
+            tally.waits.extend(waited_for.iter().map(|reason| (reason.clone(), -1)));
+            tally.waits.extend(waits_for.iter().map(|reason| ((*reason).to_owned(), 1)));
+        }
+        tally.passes = waits_for
+            .filter(|_| call.head.due > 0 && (moved || call.head.due != before.due))
+            .map(|reason| (reason.to_owned(), call.head.due));
+        tally
+    }
+}
+
 /// What became of a commit.
 #[derive(Debug)]
 pub enum Committed {
@@ -51,11 +91,12 @@ impl Store {
         turn: Option<&str>,
         start: Option<StartChecks>,
     ) -> Result<Committed, StoreError> {
-        let Change { mut call, before, decides, unplaced, effects, lines, turn: answer, counts, .. } = change;
+        let now = self.clock.now();
+        let tally = Tally::of(&change, now);
+        let Change { mut call, before, decides, unplaced, effects, lines, turn: answer, .. } = change;
         call.head.version = before.version.wrapping_add(1);
         call.head.token = rand::random();
         let shard = call.id.shard();
-        let now = self.clock.now();
         let day = keys::day(now);
 
         let mut plan = serde_json::Map::new();
@@ -94,16 +135,14 @@ impl Store {
                 plan.insert("result".into(), json!(row));
             }
         }
-        if !counts.is_empty() {
-            let by_hour: Vec<(String, i64)> = counts
-                .iter()
-                .filter(|(name, _)| HOURLY.contains(&name.as_str()))
-                .map(|(name, n)| (keys::hourly(now, name), *n))
-                .collect();
-            if !by_hour.is_empty() {
-                plan.insert("day_counts".into(), json!(by_hour));
+        let Tally { counts, hours, waits, passes } = tally;
+        for (name, of) in [("counts", counts), ("day_counts", hours), ("waits", waits)] {
+            if !of.is_empty() {
+                plan.insert(name.into(), json!(of));
             }
-            plan.insert("counts".into(), json!(counts));
+        }
+        if let Some(passes) = passes {
+            plan.insert("passes".into(), json!(passes));
         }
         let mut rest = Vec::new();
         let mut notices = Vec::new();
@@ -122,10 +161,12 @@ impl Store {
                     plan.insert("suppress".into(), json!(entry.encode()));
                 }
                 Effect::ChildCall(child) => {
-                    plan.insert(
-                        "child".into(),
-                        json!({"id": child.id, "record": child.encode(), "due": child.head.due, "day": day}),
-                    );
+                    let mut its =
+                        json!({"id": child.id, "record": child.encode(), "due": child.head.due, "day": day});
+                    if let Some(reason) = child.waits_for() {
+                        its["waits"] = json!(reason);
+                    }
+                    plan.insert("child".into(), its);
                 }
                 other => rest.push(other),
             }
@@ -226,6 +267,8 @@ impl Store {
         checks: Option<StartChecks>,
     ) -> Result<Applied, StoreError> {
         let epoch = call.head.epoch;
+        let own = self.own_rules(&call, &event, rules).await?;
+        let rules = own.as_ref().unwrap_or(rules);
         loop {
             let mut change = call.clone().change();
             if change.apply(event.clone(), rules, self.clock.now()).is_err() {
@@ -244,5 +287,19 @@ impl Store {
                 Committed::Refused { reason, until } => return Ok(Applied::Refused { reason, until }),
             }
         }
+    }
+
+    /// The rules with the retries of the call's campaign, where the event ends an attempt and the campaign has its own.
+    async fn own_rules(
+        &self,
+        call: &Call,
+        event: &Event,
+        rules: &Rules,
+    ) -> Result<Option<Rules>, StoreError> {
+        if !matches!(event, Event::HungUp { .. } | Event::RefusedForGood { .. }) {
+            return Ok(None);
+        }
+        let retries = self.campaign_of(call).await?.and_then(|campaign| campaign.retries);
+        Ok(retries.map(|retry| Rules { retry, ..rules.clone() }))
     }
 }

@@ -24,7 +24,9 @@ pub struct CallPage {
 }
 
 impl Store {
-    /// The counters of one UTC day, `yyyymmdd`, or of one campaign.
+    /// The counters of one UTC day, `yyyymmdd`, or of one campaign. Of a campaign also what its calls wait for
+    /// (`waiting:<reason>`) and when the first of them is looked at again (`until:<reason>`, Unix ms, only where it
+    /// lies ahead).
     ///
     /// # Errors
     /// Where Redis does not answer.
@@ -35,8 +37,16 @@ impl Store {
             Ok::<_, StoreError>(row)
         }))
         .await?;
+        let now = i64::try_from(self.clock.now()).unwrap_or(i64::MAX);
         let mut sum = Counters::new();
         for (name, n) in rows.into_iter().flatten() {
+            if name.starts_with("until:") {
+                // A moment, not a count: the earliest that lies ahead.
+                if n > now {
+                    sum.entry(name).and_modify(|known| *known = n.min(*known)).or_insert(n);
+                }
+                continue;
+            }
             *sum.entry(name).or_default() += n;
         }
         Ok(sum)

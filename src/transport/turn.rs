@@ -86,7 +86,9 @@ impl Transport {
         token: &str,
         give_up: bool,
     ) -> Answer {
-        let Resumed { call, mut heard, lines, journal } = resumed;
+        let Resumed { mut call, mut heard, lines, journal } = resumed;
+        // The request for the greeting is how we learn of the answer: abandonment is counted from here.
+        call.body.answered_at.get_or_insert_with(|| self.clock.now());
         let (agent, voicemail) = match (self.agent_of(&call).await, self.store.voicemail_of(&call).await) {
             (Ok(Some(agent)), Ok(voicemail)) => (agent, voicemail),
             (Ok(None), _) => {

@@ -91,6 +91,9 @@ impl WrapUp {
             let document = documents::transcript(call, &talker, &lines, refused);
             self.put(call, &mut stored, "transcript", keys::transcript(created, &call.id), &document).await?;
         }
+        // An earlier attempt was answered by a machine, or by somebody whom we failed: its words are no part of this talk,
+        // and its turns bear the same numbers.
+        lines.retain(|line| line.attempt == call.body.attempt);
         let Concluded { mut outcome, extracted } = match &agent {
             Some(agent) => self.conclude(call, agent, &lines, refused).await?,
             None => Concluded { outcome: Outcome::default(), extracted: Extracted::No },
@@ -188,7 +191,10 @@ impl WrapUp {
     async fn reduce(&self, call: &Call, lines: Vec<Line>) -> Result<Vec<Line>, Halt> {
         let turn = call.body.dialogue.consent_turn;
         let all = lines.len();
-        let kept: Vec<Line> = lines.into_iter().filter(|line| Some(line.turn) == turn).collect();
+        let kept: Vec<Line> = lines
+            .into_iter()
+            .filter(|line| Some(line.turn) == turn && line.attempt == call.body.attempt)
+            .collect();
         if kept.len() == all || self.store.replace_transcript(call, &kept).await? {
             return Ok(kept);
         }

@@ -74,8 +74,10 @@ impl Timings {
 pub struct Rules {
     /// Watchdogs.
     pub timings: Timings,
-    /// Attempts.
+    /// Attempts: the house's policy, or the campaign's own.
     pub retry: RetryPolicy,
+    /// Divides the delays between attempts (`TIME_SCALE`), see [`crate::domain::retry::scaled`].
+    pub time_scale: f64,
     /// Record from the consent on (`RECORDING=after_consent`).
     pub record_after_consent: bool,
     /// A machine that answers is hung up on: the call's `voicemail` is `hang_up`. A fax always is.
@@ -191,6 +193,8 @@ pub struct Change {
     pub before: Head,
     /// The phase that was read.
     pub phase_before: Phase,
+    /// Why the call waited when it was read (see [`Call::waits_for`]): a campaign counts its calls by it.
+    pub waited_for: Option<String>,
     /// Do the events contain a decision, so that the epoch must still be ours?
     pub decides: bool,
     /// Did nothing ring, so that the dial that was counted must not count?
@@ -212,6 +216,7 @@ impl Call {
         Change {
             before: self.head,
             phase_before: self.phase(),
+            waited_for: self.waits_for().map(str::to_owned),
             call: self,
             decides: false,
             unplaced: false,

@@ -77,6 +77,8 @@ pub enum Event {
     },
     /// Decision: another number of the same contact took its place.
     Superseded,
+    /// Decision: none of the contact's other numbers may be called.
+    NoOtherNumber,
     /// Decision: the watch asked the carrier and nothing has changed.
     Watched,
     /// Decision: it has lasted long enough.

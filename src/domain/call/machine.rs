@@ -5,11 +5,8 @@ use serde_json::json;
 use crate::base::clock::Millis;
 use crate::domain::call::change::{Change, Effect, LegOutcome, Rules, Stale};
 use crate::domain::call::event::{Event, HangUpCause, Leg};
-use crate::domain::call::record::{Call, PastAttempt};
 use crate::domain::call::state::{Phase, State};
 use crate::domain::disposition::{Disposition, Ending};
-use crate::domain::ids::CallId;
-use crate::domain::retry::Cause;
 use crate::domain::talk::is_machine;
 
 impl Change {
@@ -27,7 +24,7 @@ impl Change {
             E::RefusedForGood { ending } => match self.call.state {
                 State::Dialing { sid: None } => {
                     self.decides = true;
-                    self.wrap_up(ending, now);
+                    self.attempt_over(ending, rules, now);
                     Ok(())
                 }
                 _ => Err(Stale),
@@ -40,6 +37,7 @@ impl Change {
                 self.end_unplaced(Ending::new(Disposition::OutOfWindow, &reason), now)
             }
             E::Superseded => self.end_unplaced(Ending::new(Disposition::Superseded, "other_number"), now),
+            E::NoOtherNumber => self.no_other_number(now),
             E::Watched => self.watched(rules, now),
             E::MaxDuration => self.max_duration(rules, now),
             E::Concluded { artefacts, outcome, adversarial_score, employment_gaps } => {
@@ -214,7 +212,8 @@ impl Change {
         self.call.state = state;
         self.call.head.due = now + wait;
         if phase == Phase::InProgress {
-            self.call.body.answered_at = Some(now);
+            // The turn that its answer asked for may know the moment better.
+            self.call.body.answered_at.get_or_insert(now);
             self.count("answered");
         }
         if self.call.body.cancel_requested || self.call.body.opted_out {
@@ -286,31 +285,21 @@ impl Change {
         self.call.body.hung_up_at = Some(now);
         self.call.body.duration_s = duration_s;
         let answered = self.call.phase() == Phase::InProgress || cause == HangUpCause::Completed;
-        if answered {
+        if answered || self.call.body.cancel_requested || self.call.body.opted_out {
             let ending = self.talk_ending(code);
-            self.wrap_up(ending, now);
+            self.attempt_over(ending, rules, now);
             return Ok(());
         }
-        if self.call.body.cancel_requested || self.call.body.opted_out {
-            let ending = self.talk_ending(code);
-            self.wrap_up(ending, now);
-            return Ok(());
-        }
-        let (disposition, retry) = match cause {
-            HangUpCause::Busy => (Disposition::Busy, Some(Cause::Busy)),
-            HangUpCause::NoAnswer => (Disposition::NoAnswer, Some(Cause::NoAnswer)),
-            HangUpCause::Canceled => (Disposition::Canceled, None),
-            HangUpCause::Failed | HangUpCause::Completed => match code.as_deref().map(classify_failure) {
-                Some(Disposition::InvalidNumber) => (Disposition::InvalidNumber, None),
-                Some(Disposition::CarrierBlocked) => (Disposition::CarrierBlocked, None),
-                _ => (Disposition::CarrierFailed, Some(Cause::Failed)),
-            },
+        let disposition = match cause {
+            HangUpCause::Busy => Disposition::Busy,
+            HangUpCause::NoAnswer => Disposition::NoAnswer,
+            HangUpCause::Canceled => Disposition::Canceled,
+            HangUpCause::Failed | HangUpCause::Completed => {
+                code.as_deref().map_or(Disposition::CarrierFailed, classify_failure)
+            }
         };
-        let wait = retry.and_then(|cause| rules.retry.next(cause, self.call.body.attempt, 1.0));
-        match wait {
-            Some(wait) if now + wait < self.call.expires_at() => self.next_attempt(disposition, now, wait),
-            _ => self.wrap_up(Ending::new(disposition, disposition.as_str()).with_code(code), now),
-        }
+        let ending = Ending::new(disposition, disposition.as_str()).with_code(code);
+        self.attempt_over(ending, rules, now);
         Ok(())
     }
 
@@ -334,30 +323,12 @@ impl Change {
         Ending::by_callee(Disposition::Completed, "hung_up").with_code(code)
     }
 
-    fn next_attempt(&mut self, outcome: Disposition, now: Millis, wait: Millis) {
-        let body = &mut self.call.body;
-        body.past.push(PastAttempt {
-            attempt: body.attempt,
-            sid: body.last_sid.take(),
-            dialed_at: body.dialed_at.take(),
-            ended_at: now,
-            outcome: outcome.as_str().to_owned(),
-        });
-        body.attempt += 1;
-        body.hung_up_at = None;
-        body.duration_s = None;
-        body.waiting_for = Some("retry".to_owned());
-        self.call.state = State::Queued;
-        self.call.head.due = now + wait;
-        self.effects.push(Effect::ReleaseSlot { outcome: Some(LegOutcome::of(outcome, None)) });
-        self.count(format!("attempt:{}", outcome.as_str()));
-    }
-
     pub(super) fn wrap_up(&mut self, ending: Ending, now: Millis) {
         let outcome = LegOutcome::of(ending.disposition, self.call.body.voice_after_ms);
         self.call.state = State::WrapUp { ending };
         self.call.head.due = now;
         self.call.body.setbacks = 0;
+        self.call.body.waiting_for = None;
         self.effects.push(Effect::ReleaseSlot { outcome: Some(outcome) });
     }
 
@@ -385,27 +356,12 @@ impl Change {
             more.push(("artefacts", json!(self.call.body.artefacts)));
         }
         if let Some(at) = self.call.body.dialogue.callback_at {
-            let child = self.callback_child(at, now);
+            let child = self.call.callback_child(at, now);
             more.push(("callback_at", json!(crate::base::clock::rfc3339(at))));
             more.push(("callback_call_id", json!(child.id)));
             self.effects.push(Effect::ChildCall(Box::new(child)));
         }
         self.notice(kind, 0, &more, now);
-    }
-
-    /// The call that the callee asked for, its id derived so that a repeated conclusion schedules it once.
-    fn callback_child(&self, at: Millis, now: Millis) -> Call {
-        let id = CallId::derived(self.call.id.shard(), &format!("{}:callback", self.call.id));
-        let mut body = crate::domain::call::record::Body::new(self.call.body.phone.clone(), now);
-        body.schedule_at = Some(at);
-        body.agent.clone_from(&self.call.body.agent);
-        body.voicemail = self.call.body.voicemail;
-        body.webhook_url.clone_from(&self.call.body.webhook_url);
-        body.variables.clone_from(&self.call.body.variables);
-        body.metadata.clone_from(&self.call.body.metadata);
-        body.time_zone.clone_from(&self.call.body.time_zone);
-        body.parent = Some(self.call.id.clone());
-        Call::new(id, self.call.phone_hash.clone(), self.call.campaign.clone(), body)
     }
 }
 

@@ -4,6 +4,7 @@
 //! with it; `store::commit` writes both at once. Late, repeated and impossible events come back as [`Stale`], which is
 //! an answer and no error.
 
+mod again;
 mod change;
 mod event;
 mod machine;

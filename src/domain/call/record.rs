@@ -337,6 +337,12 @@ impl Call {
         self.state.phase()
     }
 
+    /// Why it waits, where it waits for more than its turn: a stable lower-case word.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&str> {
+        self.body.waiting_for.as_deref().filter(|_| self.phase() == Phase::Queued)
+    }
+
     /// When it expires unless it was placed before.
     #[must_use]
     pub fn expires_at(&self) -> Millis {

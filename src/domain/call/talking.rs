@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::base::clock::Millis;
 use crate::domain::call::change::{Change, Effect, Rules, Stale};
 use crate::domain::call::event::Leg;
-use crate::domain::call::record::{Artefact, Recording, RecordingStatus};
+use crate::domain::call::record::{Artefact, PastAttempt, Recording, RecordingStatus};
 use crate::domain::call::state::{Phase, State};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::talk::{Act, Note, Turn};
@@ -21,14 +21,27 @@ impl Change {
         if self.call.phase() == Phase::WrapUp && leg.attempt == self.call.body.attempt {
             return self.late_words(turn, now);
         }
-        if !self.own_leg(leg)? {
-            return Err(Stale);
+        if !self.own_leg_or_past(leg)? {
+            // The attempt is over and another comes: of its last words only the wish not to be called counts.
+            let wish = turn
+                .notes
+                .into_iter()
+                .find_map(|n| if let Note::OptedOut { words } = n { Some(words) } else { None });
+            let words = wish.ok_or(Stale)?;
+            self.opted_out(words, rules, now)?;
+            self.lines.extend(turn.lines);
+            return Ok(());
         }
         if turn.n != self.call.body.dialogue.turn {
             return Err(Stale);
         }
         if self.call.phase() != Phase::InProgress {
             self.seen(leg, Phase::InProgress, rules, now)?;
+        }
+        if turn.n == 0 {
+            let answered = self.call.body.answered_at.unwrap_or(now);
+            let after = u32::try_from(now.saturating_sub(answered)).unwrap_or(u32::MAX);
+            self.call.body.voice_after_ms.get_or_insert(after);
         }
         let had_consent = self.call.body.dialogue.consent;
         let known_ending = self.call.body.dialogue.ending.take();
@@ -54,6 +67,13 @@ impl Change {
         }
         self.turn = Some((leg.attempt, turn.n, turn.acts));
         Ok(())
+    }
+
+    /// As [`Change::own_leg`], but the leg of an attempt that is over is known and not stale.
+    fn own_leg_or_past(&self, leg: &Leg) -> Result<bool, Stale> {
+        let past = |p: &PastAttempt| p.sid.as_deref() == Some(leg.sid.as_str());
+        let over = leg.attempt < self.call.body.attempt && self.call.body.past.iter().any(past);
+        if over && self.call.phase() != Phase::Ended { Ok(false) } else { self.own_leg(leg) }
     }
 
     /// Words that reach us after the hang-up still count as said.

@@ -111,6 +111,8 @@ fn table() -> Vec<(&'static str, Event, &'static str)> {
         ("expired", Event::Expired, "E......."),
         ("out of window", Event::OutOfWindow { reason: "zone_unknown".into() }, "E......."),
         ("superseded", Event::Superseded, "E......."),
+        // It has none to wait for; see `a_contacts_other_number_*`.
+        ("no other number", Event::NoOtherNumber, "........"),
         ("watched", Event::Watched, "..dURPWE"),
         ("max duration", Event::MaxDuration, ".....P.."),
         ("concluded", concluded(), "......E."),

@@ -26,7 +26,9 @@ if plan.turn then
   if run[1] ~= plan.turn.key or run[2] ~= plan.turn.token then return {'lost'} end
 end
 
-local known = redis.call('HGET', KEYS[10], hash) or ''
+-- Within a conversation nothing is asked of the person, and nothing changes for them.
+local known = ''
+if before ~= after or plan.start or plan.suppress then known = redis.call('HGET', KEYS[10], hash) or '' end
 if plan.start then
   local ban = redis.call('HGET', KEYS[8], hash)
   if ban then
@@ -124,6 +126,16 @@ for _, notice in ipairs(plan.notices or {}) do
   end
 end
 
+-- What a campaign's waiting calls wait for, and the earliest moment at which that may have passed.
+local stats = plan.lane and 'STATS:' .. tag .. ':' .. plan.lane
+local function waits(reason, by)
+  redis.call('HINCRBY', stats, 'waiting:' .. reason, by)
+end
+local function passes(reason, due)
+  local known = tonumber(redis.call('HGET', stats, 'until:' .. reason) or '0')
+  if known <= now or known > due then redis.call('HSET', stats, 'until:' .. reason, due) end
+end
+
 if plan.child then
   local key = 'CALL_SESSION:' .. tag .. ':' .. plan.child.id
   if redis.call('EXISTS', key) == 0 then
@@ -134,12 +146,22 @@ if plan.child then
     redis.call('HSET', KEYS[10], hash, open and (open .. ' ' .. its) or its)
     redis.call('ZADD', 'CALLS:' .. tag .. ':' .. plan.child.day, now, plan.child.id)
     redis.call('EXPIRE', 'CALLS:' .. tag .. ':' .. plan.child.day, 864000)
+    redis.call('HINCRBY', KEYS[9], 'accepted', 1)
+    if stats then
+      redis.call('HINCRBY', stats, 'accepted', 1)
+      if plan.child.waits then
+        waits(plan.child.waits, 1)
+        passes(plan.child.waits, plan.child.due)
+      end
+    end
   end
 end
 
+for _, wait in ipairs(plan.waits or {}) do waits(wait[1], wait[2]) end
+if plan.passes then passes(plan.passes[1], plan.passes[2]) end
 for _, count in ipairs(plan.counts or {}) do
   redis.call('HINCRBY', KEYS[9], count[1], count[2])
-  if plan.lane then redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. plan.lane, count[1], count[2]) end
+  if stats then redis.call('HINCRBY', stats, count[1], count[2]) end
 end
 for _, count in ipairs(plan.day_counts or {}) do redis.call('HINCRBY', KEYS[9], count[1], count[2]) end
 if plan.counts and #plan.counts > 0 then redis.call('EXPIRE', KEYS[9], 3456000) end
