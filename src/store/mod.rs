@@ -13,12 +13,18 @@
 //! | `outbox` | events on their way downstream |
 //! | `suppression` | do-not-call entries |
 //! | `campaigns` | what the calls of a list share |
+//! | `campaign_life` | a campaign written, its life kept, its waiting calls hastened to their end |
+//! | `campaign_counts` | how far a campaign is, and how fast |
+//! | `campaign_events` | what those who watch a campaign are told |
 //! | `stats` | counters and listings |
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
 
 mod calls;
+mod campaign_counts;
+mod campaign_events;
+mod campaign_life;
 mod campaigns;
 mod capacity;
 mod commit;
@@ -36,6 +42,9 @@ pub(crate) mod testing;
 mod transcript;
 mod turns;
 
+pub use campaign_counts::{CampaignCounts, Pulse};
+pub use campaign_events::StreamEvent;
+pub use campaign_life::{Changed, OpenCampaign};
 pub use calls::{Claimed, Claims, Submitted};
 pub use capacity::{Account, Ask, Caller, Denial, Denied, Feedback, Grant, Permits, Release, Request, Slot};
 pub use commit::{Applied, Committed, StartChecks};

@@ -44,6 +44,8 @@ scripts! {
     OUTBOX_ERASE = "outbox_erase",
     SUPPRESS = "suppress",
     REPLACE_TRANSCRIPT = "replace_transcript",
+    CAMPAIGN_PUT = "campaign_put",
+    HASTEN = "hasten",
 }
 
 impl Script {
