@@ -71,6 +71,20 @@ pub struct ApiConfig {
     pub max_cps: f64,
     /// `TWILIO_MAX_CONCURRENT`, shown by `/api/system/stats`.
     pub max_concurrent: u32,
+    /// The numbers that calls come from, E.164 (`CALLER_IDS`). Empty: this node was not told them.
+    pub caller_ids: Vec<String>,
+}
+
+impl ApiConfig {
+    /// May a campaign name this number (E.164) as one to call from? A node that was not told the numbers takes any
+    /// well-formed one; dialing, which knows them, never calls from another.
+    #[must_use]
+    pub fn knows_caller(&self, e164: &str) -> bool {
+        if self.caller_ids.is_empty() {
+            return crate::domain::phone::Phone::from_e164(e164).is_some();
+        }
+        self.caller_ids.iter().any(|own| own == e164)
+    }
 }
 
 impl Default for ApiConfig {
@@ -86,6 +100,7 @@ impl Default for ApiConfig {
             docs: true,
             max_cps: 1.0,
             max_concurrent: 0,
+            caller_ids: Vec::new(),
         }
     }
 }

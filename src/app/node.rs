@@ -173,6 +173,7 @@ fn api_of(parts: &Parts, ops: Ops) -> Api {
             base_url: config.api.base_url.clone(),
             max_cps: config.twilio.max_cps,
             max_concurrent: config.twilio.max_concurrent,
+            caller_ids: config.twilio.caller_ids.iter().map(|p| p.e164().to_owned()).collect(),
             ..ApiConfig::default()
         },
         clock: parts.clock.clone(),

@@ -12,7 +12,7 @@ use crate::base::clock::{Clock, Millis, SECOND};
 use crate::base::telemetry::Metrics;
 use crate::carrier::twilio::urls::Urls;
 use crate::carrier::twilio::{Twilio, TwilioConfig};
-use crate::dialing::{DialConfig, Dialer, Effects};
+use crate::dialing::{CallerLimits, Callers, DialConfig, Dialer, Effects};
 use crate::domain::call::Rules;
 use crate::domain::phone::Phone;
 use crate::domain::retry::RetryPolicy;
@@ -146,6 +146,16 @@ impl Parts {
             rules: Arc::clone(&self.rules),
             config: Arc::new(DialConfig {
                 from: config.twilio.from.as_ref().map_or_else(String::new, |p| p.e164().to_owned()),
+                callers: Arc::new(Callers::new(
+                    &config.twilio.caller_ids,
+                    CallerLimits {
+                        max_cps: config.twilio.caller_max_cps,
+                        max_concurrent: config.twilio.caller_max_concurrent,
+                        max_daily: config.twilio.caller_daily_cap,
+                    },
+                    Arc::clone(&config.calling.rules),
+                    |e164| self.store.hash(e164),
+                )),
                 max_cps: config.twilio.max_cps,
                 max_concurrent: config.twilio.max_concurrent,
                 window: config.calling.window,

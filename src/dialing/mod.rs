@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `admit` | claimed calls: a permit of the fleet, or back to where they waited |
 //! | `verdict` | may this person be called now? expiry, window, lists |
+//! | `callers` | the numbers we call from: which of them, for which callee |
 //! | `alternates` | a call that goes on at another number of its contact |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
@@ -13,6 +14,7 @@
 
 mod admit;
 mod alternates;
+mod callers;
 mod dial;
 mod effects;
 mod sweep;
@@ -31,13 +33,16 @@ use crate::domain::window::{Rules as CallingRules, Window};
 use crate::store::Store;
 
 pub use admit::Budget;
+pub use callers::{CallerLimits, Callers};
 pub use effects::Effects;
 
 /// What dialing needs to know.
 #[derive(Clone)]
 pub struct DialConfig {
-    /// Our number, E.164.
+    /// Our number, E.164, where no other is named.
     pub from: String,
+    /// The numbers we call from.
+    pub callers: Arc<Callers>,
     /// Calls per second, for the whole fleet; 0 = no limit of ours.
     pub max_cps: f64,
     /// Calls at once, for the whole fleet; 0 = no limit of ours.

@@ -69,7 +69,9 @@ impl Dialer {
 
     async fn look_up(&self, call: Call) -> Result<(), StoreError> {
         let since = call.body.dialed_at.unwrap_or(call.body.created_at).saturating_sub(SKEW);
-        let found = match self.twilio.find(&call.body.phone, &self.config.from, since).await {
+        // The number of this very attempt: it was written before the request left. Another's dials are not ours.
+        let from = call.body.caller.as_deref().unwrap_or(&self.config.from);
+        let found = match self.twilio.find(&call.body.phone, from, since).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(call_id = %call.id, %error, "the carrier's list could not be read");

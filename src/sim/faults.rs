@@ -1,7 +1,7 @@
 //! Faults on request: what goes wrong, where, for whom, and how often; repeatable by seed and number.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ use super::serve::slam;
 pub enum Target {
     /// `POST Calls.json`; the key is the number called.
     TwilioCreate,
+    /// A call that the carrier took, before it rings; the key is the number called.
+    Calls,
     /// Every GET of the carrier's REST API; the key is the path.
     TwilioGet,
     /// Every other POST and DELETE of the carrier's REST API; the key is the path.
@@ -53,6 +55,15 @@ pub enum Fault {
     DropBefore,
     /// What was asked is done, then the connection closes before the answer.
     AcceptThenDrop,
+    /// Calls: it fails, as the carrier tells by status `failed`.
+    CallFails {
+        /// The carrier's error code.
+        #[serde(default = "failed_code")]
+        error_code: u32,
+        /// The far end's SIP answer.
+        #[serde(default = "unavailable")]
+        sip: u16,
+    },
     /// Callbacks: sent twice, with the same idempotency token.
     Duplicate,
     /// Callbacks: sent this many milliseconds late, while later ones overtake it.
@@ -87,6 +98,9 @@ pub struct Rule {
     /// How many matching requests pass unharmed first.
     #[serde(default)]
     pub after: u32,
+    /// For how long from the moment it was set, in milliseconds of the wall; none given: without end.
+    #[serde(default)]
+    pub for_ms: Option<u64>,
     /// Only keys that contain this text.
     #[serde(default)]
     pub matching: Option<String>,
@@ -96,11 +110,21 @@ fn always() -> f64 {
     1.0
 }
 
+/// 32014: the carrier's word for a call that another network would not complete.
+fn failed_code() -> u32 {
+    32014
+}
+
+/// SIP's "service unavailable".
+fn unavailable() -> u16 {
+    503
+}
+
 impl Rule {
     /// `fault` at `target`, every time.
     #[must_use]
     pub fn always(target: Target, fault: Fault) -> Self {
-        Self { target, fault, probability: 1.0, next: None, after: 0, matching: None }
+        Self { target, fault, probability: 1.0, next: None, after: 0, for_ms: None, matching: None }
     }
 
     /// `fault` at `target`, the next `n` times.
@@ -121,6 +145,12 @@ impl Rule {
         Self { matching: Some(text.into()), ..self }
     }
 
+    /// The same rule for so long from the moment it is set.
+    #[must_use]
+    pub fn lasting(self, time: Duration) -> Self {
+        Self { for_ms: Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)), ..self }
+    }
+
     /// The same rule, once `n` matching requests have passed.
     #[must_use]
     pub fn after(self, n: u32) -> Self {
@@ -128,9 +158,15 @@ impl Rule {
     }
 }
 
+fn from_now(rules: Vec<Rule>) -> Vec<(Rule, Instant)> {
+    let now = Instant::now();
+    rules.into_iter().map(|rule| (rule, now)).collect()
+}
+
 #[derive(Debug, Default)]
 struct Plan {
-    rules: Vec<Rule>,
+    /// With the moment since which each holds.
+    rules: Vec<(Rule, Instant)>,
     seen: HashMap<(Target, String), u64>,
 }
 
@@ -143,42 +179,44 @@ pub struct Faults {
 
 impl Faults {
     pub(crate) fn new(seed: u64, rules: Vec<Rule>) -> Self {
-        Self { seed, plan: Arc::new(Mutex::new(Plan { rules, seen: HashMap::new() })) }
+        Self { seed, plan: Arc::new(Mutex::new(Plan { rules: from_now(rules), seen: HashMap::new() })) }
     }
 
     /// The rules as they stand, with the strikes that are left.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).rules.clone()
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        plan.rules.iter().map(|(rule, _)| rule.clone()).collect()
     }
 
     /// Replaces all rules; an empty list heals the world.
     pub fn set(&self, rules: Vec<Rule>) {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        plan.rules = rules;
+        plan.rules = from_now(rules);
         plan.seen.clear();
     }
 
     /// Adds one rule behind the others.
     pub fn add(&self, rule: Rule) {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).rules.push(rule);
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).rules.push((rule, Instant::now()));
     }
 
     /// What strikes a request to `target` with this `key` now; counts it as come by.
     #[must_use]
     pub fn strike(&self, target: Target, key: &str) -> Vec<Fault> {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        if !plan.rules.iter().any(|r| r.target == target) {
+        if !plan.rules.iter().any(|(r, _)| r.target == target) {
             return Vec::new();
         }
         let seen = plan.seen.entry((target, key.to_owned())).or_default();
         let n = *seen;
         *seen += 1;
         let mut struck = Vec::new();
-        for (i, rule) in plan.rules.iter_mut().enumerate() {
+        for (i, (rule, since)) in plan.rules.iter_mut().enumerate() {
             let meant =
                 rule.target == target && rule.matching.as_ref().is_none_or(|m| key.contains(m.as_str()));
-            if !meant || rule.next == Some(0) {
+            let over = rule.for_ms.is_some_and(|ms| since.elapsed() >= Duration::from_millis(ms));
+            if !meant || over || rule.next == Some(0) {
                 continue;
             }
             if rule.after > 0 {
@@ -259,14 +297,26 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_lasts_as_long_as_it_was_given() {
+        let rule = Rule::always(Target::Calls, Fault::CallFails { error_code: 1, sip: 503 });
+        let over = Faults::new(1, vec![rule.clone().lasting(Duration::ZERO)]);
+        assert!(over.strike(Target::Calls, "+13125550100").is_empty());
+        let holds = Faults::new(1, vec![rule.lasting(Duration::from_secs(3600)).matching("+1312")]);
+        assert_eq!(holds.strike(Target::Calls, "+13125550100").len(), 1);
+        assert!(holds.strike(Target::Calls, "+12125550100").is_empty());
+    }
+
+    #[test]
     fn rules_read_from_json() {
         let rules: Vec<Rule> = serde_json::from_str(
             r#"[{"target":"twilio_create","fault":{"status":{"code":429}},"next":3},
                 {"target":"callbacks","fault":"reverse","probability":0.5},
+                {"target":"calls","fault":{"call_fails":{}},"probability":0.6,"matching":"+1312","for_ms":60000},
                 {"target":"model","fault":{"delay_ms":30000}}]"#,
         )
         .expect("the rules are well formed");
         assert_eq!(rules[1].fault, Fault::Reverse);
+        assert_eq!(rules[2].fault, Fault::CallFails { error_code: 32014, sip: 503 });
         assert!(serde_json::from_str::<Rule>(r#"{"target":"s3","fault":"hang","nxt":1}"#).is_err());
     }
 }

@@ -8,6 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use tower::ServiceExt as _;
 
+use super::controls::Controls;
 use super::faults::{Fault, Faults, Target};
 use super::model::{self, ModelConfig, ModelFault};
 use super::serve::slam;
@@ -29,7 +30,7 @@ tokio::task_local! {
 }
 
 /// The model's routes under the faults of [`Target::Model`], whose key is the path.
-pub(crate) fn router(config: &MindConfig, faults: Faults) -> Router {
+pub(crate) fn router(config: &MindConfig, faults: Faults, controls: Controls) -> Router {
     let inner = model::router(ModelConfig {
         api_key: config.api_key.clone(),
         latency_first_token: config.first_token,
@@ -38,8 +39,16 @@ pub(crate) fn router(config: &MindConfig, faults: Faults) -> Router {
         ..ModelConfig::default()
     });
     Router::new().fallback(move |request: Request| {
-        let (inner, faults) = (inner.clone(), faults.clone());
-        async move { answer(inner, &faults, request).await }
+        let (inner, faults, controls) = (inner.clone(), faults.clone(), controls.clone());
+        async move {
+            let mut response = answer(inner, &faults, request).await;
+            for (name, value) in controls.read().model_limits.headers() {
+                if let Ok(value) = http::HeaderValue::from_str(&value) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            response
+        }
     })
 }
 

@@ -11,12 +11,14 @@
 //! | `s3`, `receiver` | the object store, the webhooks' receiver |
 //! | [`ledger`] | what all of them saw, and what must never be |
 //! | [`faults`] | what goes wrong on request |
+//! | [`controls`] | what may be changed while it runs |
 //! | `serve`, `pace` | servers that can slam the door; simulated time and chance |
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub mod controls;
 pub mod faults;
 pub mod judge;
 pub mod ledger;
@@ -31,6 +33,7 @@ mod serve;
 mod tests;
 mod twilio;
 
+use controls::Controls;
 use faults::{Faults, Rule};
 use ledger::Ledger;
 pub use mind::MindConfig;
@@ -118,6 +121,7 @@ pub struct Sim {
     life: Life,
     ledger: Ledger,
     faults: Faults,
+    controls: Controls,
     world: World,
     s3_root: PathBuf,
     /// The store's directory is ours, and goes with us.
@@ -138,6 +142,7 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
     let life = Life::default();
     let ledger = Ledger::open(config.journal.as_deref())?;
     let faults = Faults::new(config.seed, config.faults.clone());
+    let controls = Controls::default();
     let world = World::new(config.seed);
     let pace = Pace::new(config.speed, config.webhook_speed);
     let account = Account {
@@ -153,6 +158,7 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
         life.clone(),
         ledger.clone(),
         faults.clone(),
+        controls.clone(),
         World::new(config.seed),
         hooks,
     );
@@ -162,16 +168,30 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
     });
     let store = s3::router(&config.s3, &s3_root, faults.clone())?;
     let hook = receiver::router(config.webhook_secret.clone(), ledger.clone(), faults.clone());
-    let desk = ledger::http::router(ledger.clone(), faults.clone());
+    let desk = ledger::http::router(ledger.clone(), faults.clone(), controls.clone());
     let ports = config.ports;
     let twilio = serve::serve(&life, ports.twilio, twilio::router(Arc::clone(&carrier))).await?;
     let _ = carrier.base.set(format!("http://{twilio}"));
-    let mind = mind::router(&config.model, faults.clone());
+    let mind = mind::router(&config.model, faults.clone(), controls.clone());
     let model = serve::serve(&life, ports.model, mind).await?;
     let s3 = serve::serve(&life, ports.s3, store).await?;
     let receiver = serve::serve(&life, ports.receiver, hook).await?;
     let control = serve::serve(&life, ports.control, desk).await?;
-    Ok(Sim { config, life, ledger, faults, world, s3_root, fleeting, twilio, model, s3, receiver, control })
+    Ok(Sim {
+        config,
+        life,
+        ledger,
+        faults,
+        controls,
+        world,
+        s3_root,
+        fleeting,
+        twilio,
+        model,
+        s3,
+        receiver,
+        control,
+    })
 }
 
 impl Sim {
@@ -227,6 +247,12 @@ impl Sim {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.faults
+    }
+
+    /// What may be changed while it runs.
+    #[must_use]
+    pub fn controls(&self) -> &Controls {
+        &self.controls
     }
 
     /// Who answers which number.

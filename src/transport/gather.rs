@@ -63,7 +63,9 @@ impl Transport {
                     _ => return markup::goodbye(None),
                 };
                 let next = n + 1;
-                let place = Place { urls: &self.urls, call: &id, attempt, next, caller_id: &self.caller_id };
+                // Who is put through shows the number that the callee knows from this very call.
+                let caller_id = call.body.caller.as_deref().unwrap_or(&self.caller_id);
+                let place = Place { urls: &self.urls, call: &id, attempt, next, caller_id };
                 markup::render(&acts, &agent, &place)
             }
             Answer::NotYet { call } => self.bridge(&id, attempt, n, query.bridge, call.as_deref()).await,

@@ -60,7 +60,7 @@ pub struct Transport {
     pub auth_token: SecretString,
     /// Whose callbacks are ours.
     pub account_sid: String,
-    /// Our number, shown to the person a call is transferred to.
+    /// Our number, shown to the person a call is transferred to where the call itself names none.
     pub caller_id: String,
     /// Where a transfer goes, E.164.
     pub transfer_to: Option<String>,

@@ -424,3 +424,42 @@ fn a_rehearsal_may_have_weak_keys_and_is_told_so() {
     names.sort_unstable();
     assert_eq!(names, ["API_KEYS", "PHONE_HASH_KEY", "TWILIO_ACCOUNT_SID", "TWILIO_PHONE_NUMBER"]);
 }
+
+#[test]
+fn the_pool_of_callers_is_the_list_or_the_one_number() {
+    let pool = |changes: &[(&str, &str)]| -> Vec<String> {
+        good(changes).twilio.caller_ids.iter().map(|p| p.e164().to_owned()).collect()
+    };
+    assert_eq!(pool(&[]), ["+12125550123"]);
+    let two = ("CALLER_IDS", "+13055550101, +1 205 555 0103,");
+    assert_eq!(pool(&[two]), ["+13055550101", "+12055550103"]);
+    let alone = good(&[two, ("TWILIO_PHONE_NUMBER", "")]);
+    assert_eq!(alone.twilio.from.as_ref().map(|p| p.e164()), Some("+13055550101"));
+    let none = good(&[]).twilio;
+    assert_eq!((none.caller_max_cps, none.caller_max_concurrent, none.caller_daily_cap), (0.0, 0, 0));
+    let some = good(&[
+        ("CALLER_ID_MAX_CPS", "0.5"),
+        ("CALLER_ID_MAX_CONCURRENT", "3"),
+        ("CALLER_ID_DAILY_CAP", "400"),
+    ]);
+    let some = some.twilio;
+    assert_eq!((some.caller_max_cps, some.caller_max_concurrent, some.caller_daily_cap), (0.5, 3, 400));
+}
+
+#[test]
+fn a_bad_caller_is_named_by_its_place() {
+    for (text, place) in
+        [("+12125550123,12055550103", "entry 2"), ("+12125550123,+12125550123", "entry 2"), (",", "")]
+    {
+        let problems = read(&[("CALLER_IDS", text)], Role::All).expect_err(text).problems;
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].variable, "CALLER_IDS");
+        assert!(problems[0].message.contains(place), "{}", problems[0].message);
+        assert!(!problems[0].message.contains("2055550103"), "{}", problems[0].message);
+    }
+    for (name, value) in
+        [("CALLER_ID_MAX_CPS", "-1"), ("CALLER_ID_MAX_CONCURRENT", "x"), ("CALLER_ID_DAILY_CAP", "1.5")]
+    {
+        assert_eq!(wrong(&[(name, value)], Role::All), [name]);
+    }
+}

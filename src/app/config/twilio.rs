@@ -12,7 +12,7 @@ pub struct TwilioSection {
     pub account_sid: String,
     /// `TWILIO_AUTH_TOKEN`.
     pub auth_token: SecretString,
-    /// `TWILIO_PHONE_NUMBER`; there in every role that dials.
+    /// `TWILIO_PHONE_NUMBER`, else the first of `CALLER_IDS`; there in every role that dials.
     pub from: Option<Phone>,
     /// `TWILIO_API_BASE_URL`, without a slash at the end.
     pub base_url: String,
@@ -22,6 +22,15 @@ pub struct TwilioSection {
     pub max_cps: f64,
     /// `TWILIO_MAX_CONCURRENT`: calls at a time, fleet-wide; 1 at least.
     pub max_concurrent: u32,
+    /// `CALLER_IDS`, else `TWILIO_PHONE_NUMBER` alone: the numbers that are called from, each once. Empty only in roles
+    /// that do not dial.
+    pub caller_ids: Vec<Phone>,
+    /// `CALLER_ID_MAX_CPS`: calls started per second from each of them; 0 = no limit.
+    pub caller_max_cps: f64,
+    /// `CALLER_ID_MAX_CONCURRENT`: calls at a time from each of them; 0 = no limit.
+    pub caller_max_concurrent: u32,
+    /// `CALLER_ID_DAILY_CAP`: calls from each of them in one UTC day; 0 = no limit.
+    pub caller_daily_cap: u32,
 }
 
 impl TwilioSection {
@@ -29,11 +38,13 @@ impl TwilioSection {
         let real = Self::is_real(from);
         let account_sid = from.read_quiet("TWILIO_ACCOUNT_SID", |text| account_sid(text, real));
         let auth_token = from.read_quiet("TWILIO_AUTH_TOKEN", secret(1));
-        let number = from.needed("TWILIO_PHONE_NUMBER", dials, |text| match number(text) {
-            // A simulated carrier may have numbers that no real one has.
+        // A simulated carrier may have numbers that no real one has.
+        let ours = |text: &str| match number(text) {
             Err(why) if !real => Phone::from_e164(text).ok_or(why),
             other => other,
-        });
+        };
+        let pool = from.maybe("CALLER_IDS", |text| caller_ids(text, ours));
+        let number = from.needed("TWILIO_PHONE_NUMBER", dials && pool == Some(None), ours);
         let base = from.read("TWILIO_API_BASE_URL", api_base);
         let max_cps = from.read("TWILIO_MAX_CPS", |text| {
             text.parse::<f64>()
@@ -42,11 +53,25 @@ impl TwilioSection {
                 .ok_or_else(|| "a number above 0, up to 1000".to_owned())
         });
         let max_concurrent = from.read("TWILIO_MAX_CONCURRENT", whole(1, 100_000));
+        let caller_max_cps = from.read("CALLER_ID_MAX_CPS", |text| {
+            text.parse::<f64>()
+                .ok()
+                .filter(|n| (0.0..=1_000.0).contains(n))
+                .ok_or_else(|| "a number from 0 (no limit) to 1000".to_owned())
+        });
+        let caller_max_concurrent = from.read("CALLER_ID_MAX_CONCURRENT", whole(0, 100_000));
+        let caller_daily_cap = from.read("CALLER_ID_DAILY_CAP", whole(0, 1_000_000));
         let (base_url, real) = base?;
+        let number = number?;
+        let caller_ids = pool?.unwrap_or_else(|| number.iter().cloned().collect());
         Some(Self {
             account_sid: account_sid?,
             auth_token: auth_token?,
-            from: number?,
+            from: number.or_else(|| caller_ids.first().cloned()),
+            caller_ids,
+            caller_max_cps: caller_max_cps?,
+            caller_max_concurrent: caller_max_concurrent?,
+            caller_daily_cap: caller_daily_cap?,
             base_url,
             real,
             max_cps: max_cps?,
@@ -57,6 +82,26 @@ impl TwilioSection {
     /// Whether the configured host is Twilio's own; `false` too where it cannot be read, which is a mistake of its own.
     pub(super) fn is_real(from: &Reader<'_>) -> bool {
         from.set("TWILIO_API_BASE_URL").is_none_or(|text| api_base(&text).is_ok_and(|(_, real)| real))
+    }
+}
+
+/// The most numbers of a pool: an index of two bytes stands for each.
+const MOST_CALLERS: usize = 1_000;
+
+fn caller_ids(text: &str, read: impl Fn(&str) -> Result<Phone, String>) -> Result<Vec<Phone>, String> {
+    let mut pool = Vec::new();
+    for (i, item) in text.split(',').map(str::trim).filter(|item| !item.is_empty()).enumerate() {
+        // The place tells which one is meant: the number itself is not for logs.
+        let number = read(item).map_err(|why| format!("{why}, separated by commas; see entry {}", i + 1))?;
+        if pool.contains(&number) {
+            return Err(format!("each number once; entry {} stands there twice", i + 1));
+        }
+        pool.push(number);
+    }
+    match pool.len() {
+        0 => Err("numbers in E.164, separated by commas".to_owned()),
+        n if n > MOST_CALLERS => Err(format!("at most {MOST_CALLERS} numbers")),
+        _ => Ok(pool),
     }
 }
 

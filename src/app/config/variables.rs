@@ -45,10 +45,26 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ),
     ("TWILIO_ACCOUNT_SID", "", "The account at Twilio: AC and 32 hexadecimal digits."),
     ("TWILIO_AUTH_TOKEN", "", "The account's auth token. Twilio signs its callbacks with it."),
-    ("TWILIO_PHONE_NUMBER", "", "The number that calls come from, in E.164."),
+    ("TWILIO_PHONE_NUMBER", "", "The number that calls come from, in E.164. Not needed with CALLER_IDS."),
     ("TWILIO_API_BASE_URL", "https://api.twilio.com", "Twilio's API, or a simulator."),
     ("TWILIO_MAX_CPS", "1", "Calls started per second by the whole fleet: what the account allows."),
     ("TWILIO_MAX_CONCURRENT", "100", "Calls at the same time in the whole fleet: what the account allows."),
+    (
+        "CALLER_IDS",
+        "",
+        "The numbers that calls come from, in E.164, separated by commas; without it, TWILIO_PHONE_NUMBER alone. A callee always sees the same one, of the own area code or state where there is one. The same on every node.",
+    ),
+    (
+        "CALLER_ID_MAX_CPS",
+        "0",
+        "Calls started per second from each number; 0 means no limit but the account's.",
+    ),
+    (
+        "CALLER_ID_MAX_CONCURRENT",
+        "0",
+        "Calls at the same time from each number; 0 means no limit but the account's.",
+    ),
+    ("CALLER_ID_DAILY_CAP", "0", "Calls from each number in one UTC day; 0 means no limit."),
     (
         "CALL_WINDOW",
         "08:00-21:00",

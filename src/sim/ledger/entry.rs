@@ -12,6 +12,16 @@ use crate::base::clock::Millis;
 pub struct Create {
     /// When.
     pub at: Millis,
+    /// When, in microseconds since the ledger was opened, by a clock that never jumps.
+    pub t_us: u64,
+    /// The number called.
+    pub to: String,
+    /// The caller's number.
+    pub from: String,
+    /// The call as Carillon names it: the `call_…` part of its URL.
+    pub call_id: Option<String>,
+    /// Legs to callees that were not over when it came.
+    pub live: usize,
     /// The form as sent, in order, repeated names included.
     pub form: Vec<(String, String)>,
     /// The headers; an `authorization` is reduced to its scheme.

@@ -1,23 +1,32 @@
 //! The ledger and the faults over HTTP, for scripts and for tests that run the world in another process.
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 
 use super::{Ledger, Who};
+use crate::sim::controls::{Controls, Settings};
 use crate::sim::faults::{Faults, Rule};
 
 #[derive(Clone)]
 struct Desk {
     ledger: Ledger,
     faults: Faults,
+    controls: Controls,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Width {
+    window_ms: Option<u64>,
 }
 
 /// `GET|DELETE /ledger`, `GET /ledger/calls|webhooks|creates|rest|summary`, `GET /ledger/calls/{sid}`,
-/// `GET /ledger/timeline/{sid}` (text), `GET|PUT /faults`.
-pub(crate) fn router(ledger: Ledger, faults: Faults) -> Router {
+/// `GET /ledger/tempo?window_ms=1000`, `GET /ledger/timeline/{sid}` (text), `GET|PUT|POST|DELETE /faults` (all, all anew,
+/// one more, none), `GET|PUT /controls`.
+pub(crate) fn router(ledger: Ledger, faults: Faults, controls: Controls) -> Router {
     Router::new()
         .route("/ledger", get(all).delete(clear))
         .route("/ledger/summary", get(|State(d): State<Desk>| async move { Json(d.ledger.summary()) }))
@@ -33,8 +42,22 @@ pub(crate) fn router(ledger: Ledger, faults: Faults) -> Router {
             get(|State(d): State<Desk>| async move { Json(d.ledger.snapshot().webhooks) }),
         )
         .route("/ledger/timeline/{sid}", get(timeline))
-        .route("/faults", get(|State(d): State<Desk>| async move { Json(d.faults.rules()) }).put(set_faults))
-        .with_state(Desk { ledger, faults })
+        .route("/ledger/tempo", get(tempo))
+        .route(
+            "/faults",
+            get(|State(d): State<Desk>| async move { Json(d.faults.rules()) })
+                .put(set_faults)
+                .post(add_fault)
+                .delete(|State(d): State<Desk>| async move {
+                    d.faults.set(Vec::new());
+                    StatusCode::NO_CONTENT
+                }),
+        )
+        .route(
+            "/controls",
+            get(|State(d): State<Desk>| async move { Json(d.controls.get()) }).put(set_controls),
+        )
+        .with_state(Desk { ledger, faults, controls })
 }
 
 async fn all(State(desk): State<Desk>) -> Response {
@@ -50,6 +73,22 @@ async fn clear(State(desk): State<Desk>) -> StatusCode {
 async fn set_faults(State(desk): State<Desk>, Json(rules): Json<Vec<Rule>>) -> Json<Vec<Rule>> {
     desk.faults.set(rules);
     Json(desk.faults.rules())
+}
+
+async fn add_fault(State(desk): State<Desk>, Json(rule): Json<Rule>) -> Json<Vec<Rule>> {
+    desk.faults.add(rule);
+    Json(desk.faults.rules())
+}
+
+async fn set_controls(State(desk): State<Desk>, Json(settings): Json<Settings>) -> Response {
+    match desk.controls.set(settings) {
+        Ok(()) => Json(desk.controls.get()).into_response(),
+        Err(why) => (StatusCode::UNPROCESSABLE_ENTITY, why).into_response(),
+    }
+}
+
+async fn tempo(State(desk): State<Desk>, Query(width): Query<Width>) -> Response {
+    Json(desk.ledger.tempo(width.window_ms.unwrap_or(1_000).max(1))).into_response()
 }
 
 async fn leg(State(desk): State<Desk>, Path(sid): Path<String>) -> Response {

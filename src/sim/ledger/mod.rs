@@ -13,9 +13,11 @@ use crate::base::clock::{Clock, Millis};
 mod checks;
 mod entry;
 pub(crate) mod http;
+mod tempo;
 
 pub use checks::{DeadAir, Summary};
 pub use entry::{Callback, Create, Delivery, Fetch, Heard, Leg, Rest, Transfer, Who};
+pub use tempo::{Second, Tempo, Window};
 
 /// All entries of a run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -28,6 +30,10 @@ pub struct Book {
     pub rest: Vec<Rest>,
     /// Webhooks received.
     pub webhooks: Vec<Delivery>,
+    /// Legs to callees that are not over.
+    pub live: usize,
+    /// The most of them at once, and since when, in microseconds since the ledger was opened.
+    pub peak_live: (usize, u64),
     /// Where in `legs` a sid stands.
     #[serde(skip)]
     by_sid: HashMap<String, usize>,
@@ -45,6 +51,7 @@ impl Book {
 struct Inner {
     book: Mutex<Book>,
     journal: Option<Mutex<File>>,
+    began: std::time::Instant,
     changed: tokio::sync::watch::Sender<u64>,
 }
 
@@ -60,12 +67,29 @@ impl Ledger {
             None => None,
         };
         let (changed, _) = tokio::sync::watch::channel(0);
-        Ok(Self(Arc::new(Inner { book: Mutex::new(Book::default()), journal, changed })))
+        Ok(Self(Arc::new(Inner {
+            book: Mutex::new(Book::default()),
+            journal,
+            began: std::time::Instant::now(),
+            changed,
+        })))
     }
 
     /// The time that entries carry.
     pub(crate) fn now() -> Millis {
         Clock::System.now()
+    }
+
+    /// Microseconds since the ledger was opened, by a clock that never jumps.
+    #[must_use]
+    pub fn elapsed_us(&self) -> u64 {
+        u64::try_from(self.0.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// The pace of the create requests, in windows of `width_ms`.
+    #[must_use]
+    pub fn tempo(&self, width_ms: u64) -> Tempo {
+        self.with(|book| tempo::of(book, width_ms))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -132,9 +156,12 @@ impl Ledger {
 
     /// Notes a create request on arrival; what becomes of it is added by [`Ledger::created`] under the index
     /// returned.
-    pub(crate) fn create(&self, create: Create) -> usize {
+    pub(crate) fn create(&self, mut create: Create) -> usize {
         let at = {
             let mut book = self.book();
+            // Under the lock, so that the order of arrival is that of the times.
+            create.t_us = self.elapsed_us();
+            create.live = book.live;
             book.creates.push(create);
             book.creates.len() - 1
         };
@@ -175,6 +202,12 @@ impl Ledger {
     pub(crate) fn open_leg(&self, leg: Leg) {
         {
             let mut book = self.book();
+            if leg.parent.is_none() {
+                book.live += 1;
+                if book.live > book.peak_live.0 {
+                    book.peak_live = (book.live, self.elapsed_us());
+                }
+            }
             let at = book.legs.len();
             book.by_sid.insert(leg.sid.clone(), at);
             book.legs.push(leg);
@@ -190,7 +223,11 @@ impl Ledger {
             let Some(leg) = book.legs.get_mut(at) else { return };
             let live = leg.ended_at.is_none();
             edit(leg);
-            (live && leg.ended_at.is_some()).then(|| leg.clone())
+            let over = (live && leg.ended_at.is_some()).then(|| leg.clone());
+            if over.as_ref().is_some_and(|leg| leg.parent.is_none()) {
+                book.live -= 1;
+            }
+            over
         };
         if let Some(leg) = ended {
             self.journal("leg", &leg);

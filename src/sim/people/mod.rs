@@ -166,6 +166,18 @@ const AREAS: [u32; 24] = [
     414, 808, 702,
 ];
 
+/// Somebody cast for a number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Role {
+    /// The manner; otherwise as the number tells.
+    pub kind: Option<Kind>,
+    /// What somebody says at once who opts out, wants a callback or is the wrong person.
+    pub line: Option<String>,
+    /// Seconds from the first ring until they pick up; otherwise by chance.
+    pub after_s: Option<f64>,
+}
+
 /// All the people there are.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -182,10 +194,22 @@ impl World {
     /// Who is reached at a number. Spaces and punctuation in it do not matter.
     #[must_use]
     pub fn person(&self, e164: &str) -> Person {
+        self.person_as(e164, &Role::default())
+    }
+
+    /// What decides over everybody.
+    pub(crate) const fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Who is reached at a number where somebody was cast for it.
+    #[must_use]
+    pub fn person_as(&self, e164: &str, role: &Role) -> Person {
         let digits: String = e164.chars().filter(char::is_ascii_digit).collect();
-        let kind = Kind::of(&digits);
+        let kind = role.kind.unwrap_or_else(|| Kind::of(&digits));
         let truth = Truth::new(self.seed, &digits, kind);
-        Person { kind, name: truth.name.clone(), truth, seed: self.seed, digits }
+        let line = role.line.clone();
+        Person { kind, name: truth.name.clone(), truth, line, after_s: role.after_s, seed: self.seed, digits }
     }
 
     /// The `i`-th valid US number, E.164, of this kind. Different for every `i` below 300,000; neighbours lie in different area codes.
@@ -223,6 +247,11 @@ pub struct Person {
     pub name: String,
     /// What a perfect interview would find out.
     pub truth: Truth,
+    /// What they say at once, where they were cast with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+    #[serde(skip)]
+    after_s: Option<f64>,
     #[serde(skip)]
     seed: u64,
     #[serde(skip)]
@@ -307,7 +336,7 @@ impl Person {
                 let beep_after_s = dice.between(5.0, 9.0);
                 Pickup::Machine { after_s: dice.between(15.0, 22.0), greeting, beep_after_s, answered_by }
             }
-            _ => Pickup::Answers { after_s: dice.between(3.0, 14.0) },
+            _ => Pickup::Answers { after_s: self.after_s.unwrap_or_else(|| dice.between(3.0, 14.0)) },
         }
     }
 

@@ -40,6 +40,7 @@ pub struct Talk {
 impl Talk {
     pub(super) fn new(who: Person, mut dice: Dice, later: bool) -> Self {
         let patience = match who.kind {
+            Kind::OptsOut if who.line.is_some() => 0,
             Kind::HangsUp => dice.within(0, 4),
             Kind::OptsOut => dice.within(0, 1) * dice.within(0, 3),
             Kind::Hostile => dice.within(5, 9),
@@ -103,6 +104,9 @@ impl Talk {
 
     /// What some kinds do whatever was asked.
     fn manner(&mut self, q: &Question, said: &str, turn: u32) -> Option<Reply> {
+        if let Some(reply) = self.line(q, said, turn) {
+            return Some(reply);
+        }
         match self.who.kind {
             Kind::OptsOut if turn >= self.patience => {
                 if turn == 0 && self.dice.chance(0.25) {
@@ -153,6 +157,18 @@ impl Talk {
             Kind::Hostile => self.hostility(turn),
             _ => None,
         }
+    }
+
+    /// What the person was cast to say.
+    fn line(&mut self, q: &Question, said: &str, turn: u32) -> Option<Reply> {
+        let line = self.who.line.clone()?;
+        let now = match self.who.kind {
+            Kind::OptsOut | Kind::WrongNumber => turn == 0,
+            Kind::WantsCallback => !self.expects(said) && (turn == 0 || q.asks(Topic::CallbackTime)),
+            _ => false,
+        };
+        self.done |= now;
+        now.then(|| self.say_clearly(line))
     }
 
     /// True once the agent says that this is the call that was asked for.

@@ -70,7 +70,7 @@ impl Session {
             self.heard(Who::Transfer, 0.5, "not a number").await;
             return (Status::Failed, 0.0);
         }
-        match outcome(&self.carrier, &dial.number, dial.timeout) {
+        match outcome(&self.carrier, &self.line.from, &dial.number, dial.timeout) {
             Rung::Down { status, rings, wait } => {
                 if rings {
                     self.child_becomes(line, Status::Ringing);

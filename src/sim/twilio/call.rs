@@ -12,6 +12,8 @@ use super::line::{Control, Line, Source};
 use super::recordings;
 use super::session::Session;
 use super::wire::{Form, Status, get, is_true};
+use crate::sim::faults::{Fault, Target};
+use crate::sim::pace::chance;
 use crate::sim::people::{Pickup, Talk};
 
 /// Simulated seconds between leaving the queue and the first ring.
@@ -85,15 +87,21 @@ pub(crate) struct Detected {
     answered_by: &'static str,
 }
 
-/// What ringing `to` for at most `timeout` seconds leads to.
-pub(crate) fn outcome(carrier: &Carrier, to: &str, timeout: f64) -> Rung {
+/// What ringing `to` from `from` for at most `timeout` seconds leads to.
+pub(crate) fn outcome(carrier: &Carrier, from: &str, to: &str, timeout: f64) -> Rung {
     let leg = carrier.ring(to);
-    let person = carrier.world.person(to);
+    let person = carrier.person(to);
+    let rate = carrier.controls.read().answer_rates.get(from).copied().unwrap_or(1.0);
+    // Who knows the caller by now lets it ring.
+    let known = rate < 1.0 && chance(carrier.world.seed(), &[to, from, "answers"], u64::from(leg)) >= rate;
     let talk = || -> Talk { person.talk(u64::from(leg)) };
     let (after, callee, machine) = match person.pickup(leg) {
         Pickup::Busy => return Rung::Down { status: Status::Busy, rings: false, wait: REFUSAL_DELAY },
         Pickup::Invalid => return Rung::Down { status: Status::Failed, rings: false, wait: REFUSAL_DELAY },
         Pickup::NoAnswer => return Rung::Down { status: Status::NoAnswer, rings: true, wait: timeout },
+        Pickup::Answers { .. } if known => {
+            return Rung::Down { status: Status::NoAnswer, rings: true, wait: timeout };
+        }
         Pickup::Answers { after_s } => (after_s, Callee::person(talk()), None),
         Pickup::Machine { after_s, greeting, beep_after_s, answered_by } => {
             let detected = Detected { beep_after: beep_after_s, answered_by };
@@ -104,6 +112,14 @@ pub(crate) fn outcome(carrier: &Carrier, to: &str, timeout: f64) -> Rung {
         return Rung::Down { status: Status::NoAnswer, rings: true, wait: timeout };
     }
     Rung::Up { callee, machine, wait: after }
+}
+
+/// Whether a fault befalls the call itself, once the carrier has taken it: error code and SIP answer.
+fn fails(carrier: &Carrier, to: &str) -> Option<(u32, u16)> {
+    carrier.faults.strike(Target::Calls, to).into_iter().find_map(|fault| match fault {
+        Fault::CallFails { error_code, sip } => Some((error_code, sip)),
+        _ => None,
+    })
 }
 
 async fn ring(
@@ -117,7 +133,16 @@ async fn ring(
         end(carrier, line, Status::Canceled, "api", 0.0);
         return None;
     }
-    let rung = outcome(carrier, &line.to, timeout);
+    if let Some(failure) = fails(carrier, &line.to) {
+        if hung_up(controls, carrier.pace.sleep(REFUSAL_DELAY)).await {
+            end(carrier, line, Status::Canceled, "api", 0.0);
+        } else {
+            line.state().failure = Some(failure);
+            end(carrier, line, Status::Failed, "carrier", 0.0);
+        }
+        return None;
+    }
+    let rung = outcome(carrier, &line.from, &line.to, timeout);
     let (rings, wait) = match &rung {
         Rung::Up { wait, .. } => (true, *wait),
         Rung::Down { rings, wait, .. } => (*rings, *wait),

@@ -71,22 +71,30 @@ pub(crate) fn create(carrier: &Arc<Carrier>, form: &Form) -> Result<(String, Val
 
 /// When this call leaves the queue, and how long that is from now.
 fn queue(carrier: &Carrier) -> Result<(Instant, u64), Refusal> {
+    let (max_cps, max_concurrent) = {
+        let controls = carrier.controls.read();
+        let account = &carrier.account;
+        (
+            controls.max_cps.unwrap_or(account.max_cps),
+            controls.max_concurrent.unwrap_or(account.max_concurrent),
+        )
+    };
     let mut switch = carrier.switch();
     let live = switch
         .order
         .iter()
         .rev()
         // Older ones than that are over; a walk through all calls of a long run would make every create slower.
-        .take(carrier.account.max_concurrent.saturating_mul(4).max(1_000))
+        .take(max_concurrent.saturating_mul(4).max(1_000))
         .filter_map(|sid| switch.lines.get(sid))
         .filter(|l| l.parent.is_none() && !l.status().is_over())
         .count();
-    if live >= carrier.account.max_concurrent {
+    if live >= max_concurrent {
         return Err(Refusal::new(429, 10004, "Call concurrency limit exceeded"));
     }
     let now = Instant::now();
     let out = switch.next_out.map_or(now, |next| next.max(now));
-    let gap = Duration::try_from_secs_f64(1.0 / carrier.account.max_cps).unwrap_or(Duration::from_secs(1));
+    let gap = Duration::try_from_secs_f64(1.0 / max_cps).unwrap_or(Duration::from_secs(1));
     switch.next_out = Some(out + gap);
     let wait = u64::try_from(out.duration_since(now).as_millis()).unwrap_or(u64::MAX);
     Ok((out, wait))

@@ -37,6 +37,8 @@ pub(crate) struct State {
     pub(crate) started: Option<Millis>,
     pub(crate) ended: Option<Millis>,
     pub(crate) duration: Option<u64>,
+    /// Why the carrier could not complete it: its own error code, and the far end's SIP answer.
+    pub(crate) failure: Option<(u32, u16)>,
     /// The next `SequenceNumber`.
     pub(crate) sequence: u32,
 }
@@ -58,7 +60,7 @@ pub(crate) struct Line {
 }
 
 /// Call id and attempt as a URL of Carillon's names them: its path segment `call_…` and its query's `attempt`.
-fn names_in(url: &str) -> (Option<String>, Option<String>) {
+pub(crate) fn names_in(url: &str) -> (Option<String>, Option<String>) {
     let Ok(url) = url::Url::parse(url) else { return (None, None) };
     let query = |name: &str| url.query_pairs().find(|(n, _)| n == name).map(|(_, v)| v.into_owned());
     let id = url
@@ -88,6 +90,7 @@ impl Line {
             started: None,
             ended: None,
             duration: None,
+            failure: None,
             sequence: 0,
         };
         let line = Arc::new(Self {
@@ -104,7 +107,7 @@ impl Line {
         });
         let url = ["Url", "StatusCallback"].iter().find_map(|n| get(&line.form, n)).unwrap_or_default();
         let (call_id, attempt) = names_in(url);
-        let person = serde_json::to_value(carrier.world.person(&line.to)).unwrap_or_default();
+        let person = serde_json::to_value(carrier.person(&line.to)).unwrap_or_default();
         carrier.ledger.open_leg(Leg {
             sid: line.sid.clone(),
             parent: line.parent.clone(),
@@ -204,7 +207,9 @@ impl Line {
             let seconds = state.duration.unwrap_or(0);
             add("CallDuration", seconds.to_string());
             add("Duration", seconds.div_ceil(60).to_string());
+            let failed = state.failure.map(|(_, sip)| sip.to_string());
             let sip = match state.status {
+                Status::Failed if failed.is_some() => failed.as_deref(),
                 Status::Completed => Some("200"),
                 Status::Busy => Some("486"),
                 Status::Failed => Some("404"),
@@ -213,6 +218,9 @@ impl Line {
             };
             if let Some(sip) = sip {
                 add("SipResponseCode", sip.into());
+            }
+            if let Some((code, _)) = state.failure {
+                add("ErrorCode", code.to_string());
             }
         }
         if let Some(by) = state.answered_by {

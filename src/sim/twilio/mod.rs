@@ -17,10 +17,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
 
+use super::controls::Controls;
 use super::faults::Faults;
 use super::ledger::Ledger;
 use super::pace::Pace;
-use super::people::World;
+use super::people::{Person, World};
 use super::serve::Life;
 
 mod bridge;
@@ -40,6 +41,8 @@ mod signature;
 #[cfg(test)]
 mod tests;
 mod twiml;
+#[cfg(test)]
+mod weather_tests;
 mod wire;
 mod xml;
 
@@ -67,6 +70,7 @@ pub(crate) struct Carrier {
     pub(crate) life: Life,
     pub(crate) ledger: Ledger,
     pub(crate) faults: Faults,
+    pub(crate) controls: Controls,
     pub(crate) world: World,
     pub(crate) hooks: Hooks,
     /// Where this API is reached, once it listens.
@@ -85,17 +89,38 @@ struct Switch {
 }
 
 impl Carrier {
+    #[allow(clippy::too_many_arguments)] // the parts of a world, put together in one place
     pub(crate) fn new(
         account: Account,
         pace: Pace,
         life: Life,
         ledger: Ledger,
         faults: Faults,
+        controls: Controls,
         world: World,
         hooks: Hooks,
     ) -> Arc<Self> {
         let switch = Mutex::new(Switch::default());
-        Arc::new(Self { account, pace, life, ledger, faults, world, hooks, base: OnceLock::new(), switch })
+        Arc::new(Self {
+            account,
+            pace,
+            life,
+            ledger,
+            faults,
+            controls,
+            world,
+            hooks,
+            base: OnceLock::new(),
+            switch,
+        })
+    }
+
+    /// Who is at this number: as the world knows, unless somebody was cast for it.
+    fn person(&self, number: &str) -> Person {
+        match self.controls.read().cast.get(number) {
+            Some(role) => self.world.person_as(number, role),
+            None => self.world.person(number),
+        }
     }
 
     fn switch(&self) -> MutexGuard<'_, Switch> {

@@ -77,8 +77,14 @@ fn authorize(carrier: &Carrier, headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 async fn post_call(carrier: &Arc<Carrier>, headers: &HeaderMap, form: &Form) -> Response {
+    let value = |name| get(form, name).unwrap_or_default().to_owned();
     let index = carrier.ledger.create(Create {
         at: Ledger::now(),
+        t_us: 0,
+        to: value("To"),
+        from: value("From"),
+        call_id: super::line::names_in(get(form, "Url").unwrap_or_default()).0,
+        live: 0,
         form: form.clone(),
         headers: seen(headers),
         status: 0,
