@@ -72,6 +72,8 @@ problems! {
     Timeout = "timeout", REQUEST_TIMEOUT, "The request took too long";
     /// The call is over; nothing is left to cancel.
     AlreadyEnded = "already_ended", CONFLICT, "The call has ended";
+    /// The campaign's state does not allow this; `detail` names the state and what it would take.
+    CampaignState = "campaign_state", CONFLICT, "The campaign's state does not allow this";
     /// The body is larger than this address takes. A long list goes as CSV or NDJSON, which have no limit.
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body's Content-Type is not one that is understood here.
@@ -86,6 +88,8 @@ problems! {
     IdempotencyMismatch = "idempotency_mismatch", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request";
     /// Too many requests with this API key; `Retry-After` says when to come again.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
+    /// This node serves as many event streams as it can; `Retry-After` says when to come again. Another node may have room.
+    TooManyStreams = "too_many_streams", SERVICE_UNAVAILABLE, "Too many event streams";
     /// An error of ours. It is in the log under the request's id.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here";
     /// Redis does not answer. Nothing is lost; try again.

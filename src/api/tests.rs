@@ -1,5 +1,6 @@
 //! The API on a real redis-server, asked as a client asks.
 
+mod campaigns;
 mod intake;
 mod lists;
 mod surface;

@@ -42,10 +42,10 @@ pub(crate) mod testing;
 mod transcript;
 mod turns;
 
+pub use calls::{Claimed, Claims, Submitted};
 pub use campaign_counts::{CampaignCounts, Pulse};
 pub use campaign_events::StreamEvent;
 pub use campaign_life::{Changed, OpenCampaign};
-pub use calls::{Claimed, Claims, Submitted};
 pub use capacity::{Account, Ask, Caller, Denial, Denied, Feedback, Grant, Permits, Release, Request, Slot};
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};

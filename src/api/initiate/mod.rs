@@ -6,7 +6,7 @@ mod json;
 mod list;
 mod ndjson;
 mod one;
-mod row;
+pub(super) mod row;
 mod source;
 
 use std::sync::Arc;
@@ -135,7 +135,7 @@ pub(super) struct RepeatKey {
 }
 
 impl RepeatKey {
-    fn of(headers: &HeaderMap, client: &Client) -> Result<Option<Self>, Problem> {
+    pub(super) fn of(headers: &HeaderMap, client: &Client) -> Result<Option<Self>, Problem> {
         let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
         let text = value.to_str().map(str::trim).unwrap_or("");
         if text.is_empty() || text.len() > 255 {
@@ -215,6 +215,6 @@ fn accepted<T: Serialize>(answer: &T, replayed: bool) -> Response {
 }
 
 /// The answer to a key that was used for something else.
-fn mismatch() -> Problem {
+pub(super) fn mismatch() -> Problem {
     Problem::new(Kind::IdempotencyMismatch, "this Idempotency-Key was used before, for another request")
 }

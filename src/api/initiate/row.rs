@@ -86,7 +86,7 @@ impl Shared {
 }
 
 /// An agent's name that exists.
-pub(super) fn agent(fields: &mut Fields, app: &App) -> Option<String> {
+pub(in crate::api) fn agent(fields: &mut Fields, app: &App) -> Option<String> {
     let name = fields.text("agent", 100)?;
     if (app.api.agents)(&name) {
         return Some(name);
@@ -96,7 +96,7 @@ pub(super) fn agent(fields: &mut Fields, app: &App) -> Option<String> {
 }
 
 /// What a machine gets that answers.
-pub(super) fn voicemail(fields: &mut Fields) -> Option<Voicemail> {
+pub(in crate::api) fn voicemail(fields: &mut Fields) -> Option<Voicemail> {
     let word = fields.text("voicemail", 100)?;
     let known = Voicemail::parse(&word);
     if known.is_none() {
@@ -106,7 +106,7 @@ pub(super) fn voicemail(fields: &mut Fields) -> Option<Voicemail> {
 }
 
 /// A webhook's URL that may be called.
-pub(super) fn webhook_url(fields: &mut Fields, app: &App) -> Option<String> {
+pub(in crate::api) fn webhook_url(fields: &mut Fields, app: &App) -> Option<String> {
     let url = fields.text("webhook_url", crate::outbox::guard::MAX_URL)?;
     match check_url_shape(&url, app.api.config.allow_private_webhooks) {
         Ok(_) => Some(url),
@@ -118,7 +118,7 @@ pub(super) fn webhook_url(fields: &mut Fields, app: &App) -> Option<String> {
 }
 
 /// A moment to come.
-pub(super) fn expires_at(fields: &mut Fields, now: Millis) -> Option<Millis> {
+pub(in crate::api) fn expires_at(fields: &mut Fields, now: Millis) -> Option<Millis> {
     let at = fields.time("expires_at")?;
     if at <= now {
         fields.wrong("expires_at", "lies in the past");
