@@ -26,6 +26,8 @@ use crate::api::{
         campaigns::list,
         campaigns::one,
         campaigns::results,
+        campaigns::rows::append,
+        campaigns::rows::rejections,
         suppressions::list,
         suppressions::add,
         suppressions::remove,

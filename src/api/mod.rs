@@ -181,6 +181,8 @@ pub fn router(api: Api) -> Router {
         .route("/api/campaigns", get(campaigns::list))
         .route("/api/campaigns/{campaign_id}", get(campaigns::one))
         .route("/api/campaigns/{campaign_id}/results", get(campaigns::results))
+        .route("/api/campaigns/{campaign_id}/calls", post(campaigns::rows::append))
+        .route("/api/campaigns/{campaign_id}/rejections", get(campaigns::rows::rejections))
         .route(
             "/api/suppressions",
             get(suppressions::list).post(suppressions::add).delete(suppressions::remove),

@@ -2,6 +2,8 @@
 
 mod intake;
 mod lists;
+mod rows;
+mod sheets;
 mod surface;
 
 use std::sync::atomic::AtomicBool;

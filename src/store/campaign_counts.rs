@@ -7,8 +7,8 @@ use crate::base::clock::{DAY, MINUTE, Millis, SECOND};
 use crate::domain::campaign::Priority;
 use crate::domain::ids::{CampaignId, Shard};
 use crate::store::connect::{Store, StoreError};
-use crate::store::stats::Counters;
 use crate::store::keys;
+use crate::store::stats::Counters;
 
 /// How often the keeper notes how far a running campaign is.
 const PULSE_EVERY: Millis = 5 * SECOND;
@@ -160,7 +160,8 @@ mod tests {
         assert_eq!((it.open(), it.under_way(), it.waiting()), (7, 2, 5));
         assert_eq!(it.waiting_for().collect::<Vec<_>>(), [("retry", 1, Some(99))]);
         // A call tried once that ran out of time while it waited is over and not under way.
-        let it = counts(&[("accepted", 1), ("started", 1), ("attempt:busy", 1), ("ended", 1), ("undialed", 1)]);
+        let it =
+            counts(&[("accepted", 1), ("started", 1), ("attempt:busy", 1), ("ended", 1), ("undialed", 1)]);
         assert_eq!((it.open(), it.under_way(), it.waiting()), (0, 0, 0));
         assert_eq!(counts(&[]).waiting(), 0);
     }

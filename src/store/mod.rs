@@ -17,6 +17,7 @@
 //! | `campaign_counts` | how far a campaign is, and how fast |
 //! | `campaign_events` | what those who watch a campaign are told |
 //! | `stats` | counters and listings |
+//! | `rejections` | why rows of a list were not taken |
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
@@ -34,6 +35,7 @@ mod keys;
 mod nodes;
 mod outbox;
 mod people;
+mod rejections;
 mod scripts;
 mod stats;
 mod suppression;
@@ -42,10 +44,10 @@ pub(crate) mod testing;
 mod transcript;
 mod turns;
 
+pub use calls::{Claimed, Claims, Submitted};
 pub use campaign_counts::{CampaignCounts, Pulse};
 pub use campaign_events::StreamEvent;
 pub use campaign_life::{Changed, OpenCampaign};
-pub use calls::{Claimed, Claims, Submitted};
 pub use capacity::{Account, Ask, Caller, Denial, Denied, Feedback, Grant, Permits, Release, Request, Slot};
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};

@@ -46,6 +46,7 @@ scripts! {
     REPLACE_TRANSCRIPT = "replace_transcript",
     CAMPAIGN_PUT = "campaign_put",
     HASTEN = "hasten",
+    UNLIST = "unlist",
 }
 
 impl Script {

@@ -1,5 +1,7 @@
 //! Campaigns: what became of a list.
 
+pub(super) mod rows;
+
 use std::sync::Arc;
 
 use axum::Json;

@@ -150,7 +150,8 @@ async fn a_campaign_drains_refills_and_is_completed_once_all_is_over() {
         Event::Concluded { artefacts: vec![], outcome: None, adversarial_score: None, employment_gaps: None };
     bed.apply(call, ended).await;
     // Not under the hands of who reads a list into it.
-    let reading = |at| move |it: &mut Campaign| -> Result<bool, ()> { Ok(it.reading_since.replace(at) != Some(at)) };
+    let reading =
+        |at| move |it: &mut Campaign| -> Result<bool, ()> { Ok(it.reading_since.replace(at) != Some(at)) };
     bed.store().change_campaign(&id, reading(Clock::System.now())).await.expect("written");
     bed.round().await;
     assert_eq!(bed.state(&id).await, State::Draining { toward: Toward::Completed });
