@@ -35,6 +35,8 @@ use crate::api::{
         campaigns::redial,
         campaigns::blockers,
         campaigns::events,
+        campaigns::rows::append,
+        campaigns::rows::rejections,
         suppressions::list,
         suppressions::add,
         suppressions::remove,

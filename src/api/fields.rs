@@ -33,6 +33,43 @@ impl Fields {
         self.errors.push(FieldError::new(format!("{}{name}", self.prefix), reason));
     }
 
+    /// Notes an error that is complete but for the prefix of its field's name.
+    pub(super) fn push(&mut self, error: FieldError) {
+        self.errors.push(FieldError { field: format!("{}{}", self.prefix, error.field), ..error });
+    }
+
+    /// An object inside, read on its own; what was wrong in it comes back by [`Fields::absorb`].
+    pub(super) fn nested(&mut self, name: &str) -> Option<Self> {
+        match self.take(name)? {
+            Value::Object(object) => return Some(Self::new(format!("{}{name}.", self.prefix), object)),
+            other => self.wrong(name, format!("must be an object, not {}", kind_of(&other))),
+        }
+        None
+    }
+
+    /// What was wrong with an object inside.
+    pub(super) fn absorb(&mut self, nested: Self) {
+        self.errors.extend(nested.finish());
+    }
+
+    /// Puts loose fields into an object inside, as a column or a parameter names them: `consent_basis` → `consent.basis`.
+    pub(super) fn gather(&mut self, name: &str, parts: &[&str]) {
+        let mut object = Map::new();
+        for part in parts {
+            if let Some(value) = self.take(&format!("{name}_{part}")) {
+                object.insert((*part).to_owned(), value);
+            }
+        }
+        if !object.is_empty() {
+            self.left.insert(name.to_owned(), Value::Object(object));
+        }
+    }
+
+    /// Is there a field of this name?
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// A text of at most `max` characters, not empty.
     pub(super) fn text(&mut self, name: &str, max: usize) -> Option<String> {
         match self.take(name)? {

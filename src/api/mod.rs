@@ -192,6 +192,8 @@ pub fn router(api: Api) -> Router {
         .route("/api/campaigns/{campaign_id}/blockers", get(campaigns::blockers))
         .route("/api/campaigns/{campaign_id}/events", get(campaigns::events))
         .route("/api/campaigns/{campaign_id}/results", get(campaigns::results))
+        .route("/api/campaigns/{campaign_id}/calls", post(campaigns::rows::append))
+        .route("/api/campaigns/{campaign_id}/rejections", get(campaigns::rows::rejections))
         .route(
             "/api/suppressions",
             get(suppressions::list).post(suppressions::add).delete(suppressions::remove),

@@ -3,6 +3,8 @@
 mod campaigns;
 mod intake;
 mod lists;
+mod rows;
+mod sheets;
 mod surface;
 
 use std::sync::atomic::AtomicBool;

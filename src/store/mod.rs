@@ -17,6 +17,7 @@
 //! | `campaign_counts` | how far a campaign is, and how fast |
 //! | `campaign_events` | what those who watch a campaign are told |
 //! | `stats` | counters and listings |
+//! | `rejections` | why rows of a list were not taken |
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
@@ -34,6 +35,7 @@ mod keys;
 mod nodes;
 mod outbox;
 mod people;
+mod rejections;
 mod scripts;
 mod stats;
 mod suppression;

@@ -59,6 +59,7 @@ scripts! {
     REPLACE_TRANSCRIPT = "replace_transcript",
     CAMPAIGN_PUT = "campaign_put",
     HASTEN = "hasten",
+    UNLIST = "unlist",
 }
 
 impl Script {

@@ -18,6 +18,8 @@ mod redial;
 mod results;
 mod settings;
 
+pub(super) mod rows;
+
 use std::sync::Arc;
 
 use axum::Json;

@@ -93,7 +93,7 @@ pub(super) fn take(fields: &mut Fields, app: &App, it: &mut Campaign, now: Milli
     set(&mut it.agent, row::agent(fields, app));
     set(&mut it.voicemail, row::voicemail(fields));
     set(&mut it.webhook_url, row::webhook_url(fields, app));
-    set(&mut it.expires_at, row::expires_at(fields, now));
+    set(&mut it.expires_at, row::expires_at(fields, "expires_at", now));
     set(&mut it.max_cps, fields.decimal("max_cps", 0.0, MAX_CPS));
     set(&mut it.max_concurrent, fields.whole("max_concurrent", 1, MAX_CONCURRENT));
     if let Some(weight) = fields.whole("weight", 1, MAX_WEIGHT) {
