@@ -12,6 +12,7 @@ use secrecy::ExposeSecret;
 use crate::api::{self, Api, ApiConfig, ApiKeys, ArchiveHooks, Ops};
 use crate::app::config::{Config, Role};
 use crate::app::health;
+use crate::app::keeper::Keeper;
 use crate::app::lifecycle::Lifecycle;
 use crate::app::parts::{DEFAULT_AGENT, Parts};
 use crate::app::serve::Bound;
@@ -77,6 +78,7 @@ impl Node {
                 concurrency,
             };
             life.tasks.spawn(worker.run(life.drain.clone()));
+            life.tasks.spawn(keeper_of(&parts).run(life.drain.clone()));
             let pump = Pump::new(
                 parts.store.clone(),
                 Deliverer::new(webhook.deliver())?,
@@ -198,6 +200,20 @@ fn api_of(parts: &Parts, ops: Ops) -> Api {
                 .boxed()
             }),
         }),
+    }
+}
+
+fn keeper_of(parts: &Parts) -> Keeper {
+    let effects = parts.effects.clone();
+    Keeper {
+        store: parts.store.clone(),
+        perform: Arc::new(move |call, left| {
+            let effects = effects.clone();
+            async move { effects.perform(&call, left).await }.boxed()
+        }),
+        rules: Arc::clone(&parts.rules),
+        clock: parts.clock.clone(),
+        name: format!("{:032x}", rand::random::<u128>()),
     }
 }
 

@@ -24,7 +24,7 @@ impl Dialer {
             let Some(child) = call.to_other_number(n, hash, now) else { continue };
             // A prefix on the list is seen by the child's own admission; a person is refused here already.
             match self.store.submit_one(&child, None, now).await? {
-                Submitted::Suppressed => {}
+                Submitted::Suppressed | Submitted::OpenElsewhere => {}
                 Submitted::Created | Submitted::Exists | Submitted::Repeat { .. } => {
                     tracing::info!(
                         call_id = %call.id, child = %child.id, phone_hash = %child.phone_hash,

@@ -85,6 +85,14 @@ pub(super) fn outbox_dead(shard: Shard) -> String {
 pub(super) fn pace(id: &CampaignId) -> String {
     format!("PACE:{{cap}}:{id}")
 }
+/// What those who watch a campaign are told.
+pub(super) fn campaign_events(id: &CampaignId) -> String {
+    format!("CAMPAIGN_EVENTS:{{cap}}:{id}")
+}
+/// How far a campaign was in the last minute.
+pub(super) fn pulse(id: &CampaignId) -> String {
+    format!("PULSE:{{cap}}:{id}")
+}
 /// What belongs to the fleet and to no person.
 pub(super) fn fleet(name: &str) -> String {
     format!("{name}:{{cap}}")

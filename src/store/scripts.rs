@@ -60,6 +60,9 @@ scripts! {
     OUTBOX_ERASE = "outbox_erase",
     SUPPRESS = "suppress",
     REPLACE_TRANSCRIPT = "replace_transcript",
+    CAMPAIGN_PUT = "campaign_put",
+    HASTEN = "hasten",
+    UNLIST = "unlist",
 }
 
 impl Script {
