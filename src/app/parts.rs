@@ -213,6 +213,12 @@ impl Parts {
         Duration::from_millis(self.scaled(30 * SECOND, 3 * SECOND))
     }
 
+    /// How long evidence waits at the most before it is sealed.
+    #[must_use]
+    pub(super) fn seal_after(&self) -> Millis {
+        self.scaled(15 * SECOND, 2 * SECOND)
+    }
+
     /// A wait at `TIME_SCALE`, never below `floor`.
     fn scaled(&self, wait: Millis, floor: Millis) -> Millis {
         ((wait as f64 / self.config.calling.time_scale.max(1.0)) as Millis).max(floor)

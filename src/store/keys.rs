@@ -51,6 +51,14 @@ pub(super) fn dnc_version(shard: Shard) -> String {
 pub(super) fn audit(shard: Shard) -> String {
     format!("AUDIT:{}", tag(shard))
 }
+/// The newest segment of the shard's chain of evidence.
+pub(super) fn audit_head(shard: Shard) -> String {
+    format!("AUDIT_HEAD:{}", tag(shard))
+}
+/// Who seals the shard's evidence now.
+pub(super) fn audit_lease(shard: Shard) -> String {
+    format!("AUDIT_LEASE:{}", tag(shard))
+}
 pub(super) fn stats(shard: Shard, day: &str) -> String {
     format!("STATS:{}:{day}", tag(shard))
 }

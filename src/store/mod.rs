@@ -8,6 +8,7 @@
 //! | `calls` | submit, load, claim |
 //! | `start` | claimed calls that wait: dials started, put off, put back, in batches |
 //! | `commit` | the write door |
+//! | `audit` | lines of evidence until they are sealed, and the heads of their chains |
 //! | `transcript` | a transcript made shorter |
 //! | `turns` | a turn's lease and journal |
 //! | `capacity` | calls per second and slots of the whole fleet |
@@ -23,6 +24,7 @@
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
 
+mod audit;
 mod calls;
 mod campaign_counts;
 mod campaign_events;
@@ -46,6 +48,7 @@ pub(crate) mod testing;
 mod transcript;
 mod turns;
 
+pub use audit::AuditHead;
 pub use calls::{Claimed, Claims, Submitted, Waiting, Wants};
 pub use campaign_counts::{CampaignCounts, Pulse};
 pub use campaign_events::StreamEvent;
