@@ -30,6 +30,8 @@ enum Command {
     Check(cli::check::CheckArgs),
     /// Post numbers or a CSV file to a running API and watch them to the end.
     Call(cli::call::CallArgs),
+    /// Make campaigns, start and stop them, watch them, fetch their results.
+    Campaign(Box<cli::campaign::CampaignArgs>),
     /// Evidence: verify that it was not changed, or show what there is about a call.
     Audit(cli::audit::AuditArgs),
 }
@@ -66,6 +68,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check(args) => Ok(Box::pin(carillon::app::check(args)).await?),
         Command::Call(args) => Ok(cli::call::run(&args).await),
+        Command::Campaign(args) => Ok(cli::campaign::run(&args).await),
         Command::Audit(args) => Ok(Box::pin(cli::audit::run(&args)).await),
     }
 }

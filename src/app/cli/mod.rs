@@ -2,6 +2,8 @@
 
 pub mod audit;
 pub mod call;
+pub mod campaign;
 pub mod check;
 mod client;
 mod table;
+mod upload;
