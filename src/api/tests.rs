@@ -2,6 +2,7 @@
 
 mod intake;
 mod lists;
+mod suppressions;
 mod surface;
 
 use std::sync::atomic::AtomicBool;

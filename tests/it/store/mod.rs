@@ -1,5 +1,6 @@
 //! The store on a real Redis. Each scenario runs on a server of its own here and, in `cluster`, on a cluster.
 
+mod listed;
 mod queue;
 mod random;
 mod speech;
@@ -147,6 +148,11 @@ scenarios! {
     queue::urgent_first_and_lanes_share,
     queue::ids_without_a_record_are_counted,
     queue::a_list_is_paged_to_its_end,
+    listed::an_entry_reaches_whom_it_concerns,
+    listed::what_lasts_longer_is_not_shortened,
+    listed::a_prefix_stands_in_every_shard,
+    listed::the_list_is_scanned_to_its_end,
+    listed::an_opt_out_ends_the_persons_calls_everywhere,
     write::a_stale_epoch_never_writes,
     write::learning_of_a_waiting_call_leaves_it_in_its_place,
     write::a_dial_is_checked_against_the_person,
