@@ -30,6 +30,8 @@ enum Command {
     Check(cli::check::CheckArgs),
     /// Post numbers or a CSV file to a running API and watch them to the end.
     Call(cli::call::CallArgs),
+    /// The do-not-call list of a running API: import, export, add, remove, check.
+    Suppressions(cli::suppressions::SuppressionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +66,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check(args) => Ok(Box::pin(carillon::app::check(args)).await?),
         Command::Call(args) => Ok(cli::call::run(&args).await),
+        Command::Suppressions(args) => Ok(cli::suppressions::run(&args).await),
     }
 }
 

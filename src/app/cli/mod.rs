@@ -3,4 +3,5 @@
 pub mod call;
 pub mod check;
 mod client;
+pub mod suppressions;
 mod table;
