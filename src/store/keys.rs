@@ -47,6 +47,10 @@ pub(super) fn prefixes(shard: Shard) -> String {
 pub(super) fn dnc_version(shard: Shard) -> String {
     format!("DNC_VERSION:{}", tag(shard))
 }
+/// Lines of evidence that wait to be sealed.
+pub(super) fn audit(shard: Shard) -> String {
+    format!("AUDIT:{}", tag(shard))
+}
 pub(super) fn stats(shard: Shard, day: &str) -> String {
     format!("STATS:{}:{day}", tag(shard))
 }

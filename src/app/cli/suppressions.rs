@@ -124,11 +124,13 @@ async fn suppressions(args: &SuppressionsArgs, out: &mut impl Write) -> anyhow::
                 ("campaign_id", campaign.as_deref()),
                 ("map", map.as_deref()),
             ];
-            let content =
-                tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+            let content = tokio::fs::File::open(file)
+                .await
+                .with_context(|| format!("cannot read {}", file.display()))?;
             // The whole file is streamed: it may be longer than memory.
             let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(content));
-            let request = client.request(Method::POST, &path(&query)).header(header::CONTENT_TYPE, "text/csv");
+            let request =
+                client.request(Method::POST, &path(&query)).header(header::CONTENT_TYPE, "text/csv");
             let report = told(client.send(request.body(body)).await)?;
             if args.json {
                 writeln!(out, "{report:#}")?;
@@ -232,7 +234,11 @@ fn print_errors(answer: &Value) {
     let errors = answer["errors"].as_array().map_or(&[][..], Vec::as_slice);
     for error in errors.iter().take(SHOWN_ERRORS) {
         let row = error["row"].as_u64().map(|n| format!("row {n}: ")).unwrap_or_default();
-        eprintln!("  {row}{} {}", error["field"].as_str().unwrap_or(""), error["reason"].as_str().unwrap_or(""));
+        eprintln!(
+            "  {row}{} {}",
+            error["field"].as_str().unwrap_or(""),
+            error["reason"].as_str().unwrap_or("")
+        );
     }
     if errors.len() > SHOWN_ERRORS {
         eprintln!("  … and {} more", errors.len() - SHOWN_ERRORS);
@@ -302,7 +308,8 @@ mod tests {
         assert_eq!(ask(&url, &["check", "+14155552672"]).await.unwrap(), (true, "not on the list\n".into()));
 
         let until = "2099-01-01T00:00:00Z";
-        let (_, text) = ask(&url, &["add", "+1901*", "--evidence", "ticket 7", "--expires-at", until]).await.unwrap();
+        let (_, text) =
+            ask(&url, &["add", "+1901*", "--evidence", "ticket 7", "--expires-at", until]).await.unwrap();
         assert!(text.contains("+1901*  every call  2099-01-01T00:00:00.000Z  cli     ticket 7"), "{text}");
         assert!(ask(&url, &["remove", "+14155552671"]).await.unwrap().0);
         let error = ask(&url, &["remove", "+14155552671"]).await.unwrap_err();
@@ -312,7 +319,10 @@ mod tests {
 
         assert_eq!(ask(&url, &["export", "-o", out]).await.unwrap(), (true, String::new()));
         let written = std::fs::read_to_string(out).unwrap();
-        assert!(written.starts_with("phone_number,prefix,campaign_id,source,") && written.lines().count() == 3, "{written}");
+        assert!(
+            written.starts_with("phone_number,prefix,campaign_id,source,") && written.lines().count() == 3,
+            "{written}"
+        );
         assert!(ask(&url, &["import", out]).await.unwrap().0);
         let (_, lines) = ask(&url, &["export", "--format", "ndjson", "--source", "vendor"]).await.unwrap();
         assert_eq!(lines.lines().count(), 1, "{lines}");

@@ -62,7 +62,10 @@ fn after(mut call: Call, events: impl IntoIterator<Item = Event>) -> Call {
 }
 
 fn started() -> Event {
-    Event::DialStarted { evidence: Some(json!({"zone": "America/Los_Angeles"})) }
+    Event::DialStarted {
+        caller: "+14155550199".into(),
+        evidence: Some(json!({"zone": "America/Los_Angeles"})),
+    }
 }
 
 /// A call in each state; Dialing once without and once with a sid (`d`).
