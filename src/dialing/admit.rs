@@ -76,10 +76,15 @@ impl Dialer {
         let asks: Vec<Ask> = candidates.iter().map(|candidate| self.asks(candidate)).collect();
         let asked = Instant::now();
         let waiting = hopper.waiting();
+        let account = Account {
+            max_cps: self.config.max_cps,
+            max_concurrent: self.config.max_concurrent,
+            tuning: self.config.tuning,
+        };
         let permits = self
             .store
             .permit(Request {
-                account: Account { max_cps: self.config.max_cps, max_concurrent: self.config.max_concurrent },
+                account,
                 callers: self.config.callers.table(),
                 asks: &asks,
                 waiting: &waiting,

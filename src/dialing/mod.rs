@@ -34,13 +34,13 @@ use crate::carrier::twilio::Twilio;
 use crate::carrier::twilio::urls::Urls;
 use crate::domain::call::Rules;
 use crate::domain::window::{Rules as CallingRules, Window};
-use crate::store::Store;
+use crate::store::{PacingTuning, Store};
 
 pub use admit::Admitted;
 pub use callers::{CallerLimits, Callers};
 pub use dial::DialOrder;
 pub use effects::Effects;
-pub use gates::Senses;
+pub use gates::{Gates, Senses};
 pub use hopper::Hopper;
 
 /// What dialing needs to know.
@@ -54,6 +54,8 @@ pub struct DialConfig {
     pub max_cps: f64,
     /// Calls at once, for the whole fleet; 0 = no limit of ours.
     pub max_concurrent: u32,
+    /// When breakers, quarantine, throttle and brake act.
+    pub tuning: PacingTuning,
     /// `CALL_WINDOW`.
     pub window: Window,
     /// The law as data.
