@@ -56,7 +56,11 @@ impl Dialer {
             })
             .collect();
         let asked = Instant::now();
-        let account = Account { max_cps: self.config.max_cps, max_concurrent: self.config.max_concurrent };
+        let account = Account {
+            max_cps: self.config.max_cps,
+            max_concurrent: self.config.max_concurrent,
+            ..Account::default()
+        };
         let callers = [Caller { key: "0".into(), max_cps: 0.0, max_concurrent: 0, max_daily: 0 }];
         let permits = self
             .store

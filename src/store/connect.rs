@@ -81,6 +81,7 @@ pub struct Store {
     pub(super) config: Arc<RedisConfig>,
     pub(super) clock: Clock,
     pub(super) campaigns: Arc<super::campaigns::Cache>,
+    pub(super) asker: Arc<super::capacity::Asker>,
 }
 
 impl Store {
@@ -155,7 +156,7 @@ impl Store {
         });
         builder.set_policy(ReconnectPolicy::new_constant(0, 100));
         let pool = builder.build_pool(connections)?;
-        Ok(Self { pool, config: Arc::new(config), clock, campaigns: Arc::default() })
+        Ok(Self { pool, config: Arc::new(config), clock, campaigns: Arc::default(), asker: Arc::default() })
     }
 
     pub(super) fn client(&self) -> &fred::clients::Client {

@@ -18,16 +18,21 @@ pub(super) struct Script {
 }
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $file:literal),* $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident = $script:literal $(of [$($part:literal),+ $(,)?])?),* $(,)?) => {
         $( $(#[$doc])* pub(super) static $name: Script = Script {
-            name: $file,
-            source: include_str!(concat!("scripts/", $file, ".lua")),
-            hash: LazyLock::new(|| sha1_hash(include_str!(concat!("scripts/", $file, ".lua")))),
+            name: $script,
+            source: scripts!(@source $script $($($part)+)?),
+            hash: LazyLock::new(|| sha1_hash(scripts!(@source $script $($($part)+)?))),
             runs: AtomicU64::new(0),
             errors: AtomicU64::new(0),
         }; )*
         /// All of them, for the metrics.
         pub(super) static ALL: &[&Script] = &[$(&$name),*];
+    };
+    (@source $script:literal) => { include_str!(concat!("scripts/", $script, ".lua")) };
+    // A long one is kept in parts, which see each other's locals.
+    (@source $script:literal $($part:literal)+) => {
+        concat!($(include_str!(concat!("scripts/", $part, ".lua")), "\n"),+)
     };
 }
 
@@ -35,7 +40,15 @@ scripts! {
     SUBMIT = "submit",
     CLAIM = "claim",
     COMMIT = "commit",
-    PERMIT = "permit",
+    PERMIT = "permit" of [
+        "permit_head",
+        "permit_health",
+        "permit_share",
+        "permit_release",
+        "permit_rate",
+        "permit_grant",
+        "permit_plan",
+    ],
     TURN_BEGIN = "turn_begin",
     TURN_HOLD = "turn_hold",
     OUTBOX_CLAIM = "outbox_claim",

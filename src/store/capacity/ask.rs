@@ -1,16 +1,103 @@
 //! What is asked of the fleet's capacity and what it answers.
 
-use crate::base::clock::Millis;
+use crate::base::clock::{DAY, HOUR, MINUTE, Millis, SECOND};
 use crate::domain::call::LegOutcome;
 use crate::domain::ids::{CallId, CampaignId};
 
 /// The limits that the whole account has. The same on every node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Account {
     /// Calls started per second; 0 = no limit of ours.
     pub max_cps: f64,
     /// Calls at once; 0 = no limit of ours.
     pub max_concurrent: u32,
+    /// When breakers, quarantine, throttle and brake act.
+    pub tuning: PacingTuning,
+}
+
+/// When the guards of pacing act. The defaults are the house's; a rehearsal shortens the times.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PacingTuning {
+    /// Attempts that a breaker must know before it may open.
+    pub breaker_samples: u32,
+    /// Over how long it counts them, ms.
+    pub breaker_window: Millis,
+    /// The share of bad ones at which it opens, 0 to 1.
+    pub breaker_bad: f64,
+    /// How long it stays open the first time, ms; doubled each time that its probe fails.
+    pub breaker_open: Millis,
+    /// How long it stays open at most, ms.
+    pub breaker_open_most: Millis,
+    /// Good probes, one after another, that close it.
+    pub breaker_good: u32,
+    /// Legs that rang before a number's answer rate is judged beside the others'.
+    pub quarantine_legs: u32,
+    /// Legs that rang without one answer, after which it is judged alone.
+    pub quarantine_none: u32,
+    /// How long a number rests the first time, ms; doubled each time that its probes fail.
+    pub quarantine: Millis,
+    /// How long it rests at most, ms.
+    pub quarantine_most: Millis,
+    /// Calls that it may make after its rest before it is judged again.
+    pub quarantine_probes: u32,
+    /// The second of the carrier's throttle: the rate is halved at most once in it, and a tenth comes back in it, ms.
+    pub throttle_step: Millis,
+    /// A longer queue at the carrier halves the rate, ms.
+    pub throttle_queue: Millis,
+    /// A campaign that was not seen waiting for so long is idle, ms.
+    pub idle: Millis,
+    /// Live answers before the abandonment brake may act.
+    pub brake_answers: u32,
+    /// The share of abandoned ones above which it acts, 0 to 1.
+    pub brake_share: f64,
+}
+
+impl Default for PacingTuning {
+    fn default() -> Self {
+        Self {
+            breaker_samples: 10,
+            breaker_window: 30 * SECOND,
+            breaker_bad: 0.5,
+            breaker_open: 30 * SECOND,
+            breaker_open_most: 5 * MINUTE,
+            breaker_good: 3,
+            quarantine_legs: 30,
+            quarantine_none: 50,
+            quarantine: HOUR,
+            quarantine_most: DAY,
+            quarantine_probes: 10,
+            throttle_step: SECOND,
+            throttle_queue: 2 * SECOND,
+            idle: 3 * SECOND,
+            brake_answers: 30,
+            brake_share: 0.03,
+        }
+    }
+}
+
+impl PacingTuning {
+    /// The numbers in the order in which the script reads them.
+    pub(super) fn wire(&self) -> String {
+        format!(
+            "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}",
+            self.breaker_samples.max(1),
+            self.breaker_window.max(3),
+            self.breaker_bad,
+            self.breaker_open.max(1),
+            self.breaker_open_most.max(1),
+            self.breaker_good.max(1),
+            self.quarantine_legs.max(1),
+            self.quarantine_none.max(1),
+            self.quarantine.max(1),
+            self.quarantine_most.max(1),
+            self.quarantine_probes.max(1),
+            self.throttle_step.max(1),
+            self.throttle_queue,
+            self.idle.max(1),
+            self.brake_answers,
+            self.brake_share
+        )
+    }
 }
 
 /// A number we call from, and its limits.
@@ -65,7 +152,8 @@ pub struct Feedback {
     pub retry_after: Millis,
     /// The longest `queue_time` it named, ms.
     pub queue_time: Millis,
-    /// Calls of campaigns with an answer-rate controller that were answered.
+    /// Calls that were answered: needed of campaigns with an answer-rate controller; of any other call it lets the
+    /// probe of a breaker be known as good before the call is over.
     pub answered: Vec<CallId>,
 }
 
@@ -118,6 +206,29 @@ pub enum Denial {
     OutboxBacklog,
 }
 
+impl Denial {
+    /// All, in the order in which the script counts them, from 1.
+    pub(super) const ALL: [Self; 12] = [
+        Self::AccountCps,
+        Self::AccountSlots,
+        Self::CampaignState,
+        Self::CampaignCps,
+        Self::CampaignSlots,
+        Self::FairShare,
+        Self::CallerId,
+        Self::ProviderBreaker,
+        Self::DestinationBreaker,
+        Self::CarrierThrottle,
+        Self::ModelLimit,
+        Self::OutboxBacklog,
+    ];
+
+    /// The one that the script calls `code`; `None` for 0 and whatever it does not know.
+    pub(super) fn of(code: i64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(code).ok()?.checked_sub(1)?).copied()
+    }
+}
+
 /// A granted moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -147,7 +258,9 @@ pub struct Permits {
     pub plan: Vec<(CampaignId, u32)>,
     /// Waiting campaigns whose calls are to be ended instead of dialed (cancelled, expired).
     pub ended: Vec<CampaignId>,
-    /// Until the rate allows the next dial, ms.
+    /// Campaigns that the abandonment brake stopped: in this request, or earlier and seen waiting in it.
+    pub braked: Vec<CampaignId>,
+    /// Until the rate (or what holds all dials) allows the next dial, ms.
     pub wait: Millis,
     /// Slots left; `u64::MAX` without a limit.
     pub free: u64,

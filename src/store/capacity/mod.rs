@@ -1,15 +1,26 @@
-//! Calls per second and calls at once, for the whole fleet: one place grants both.
+//! Calls per second and calls at once, for the whole fleet: one place grants both, and learns from what became of them.
 
 mod ask;
+mod guard;
+mod view;
+
+use std::sync::{Mutex, PoisonError};
 
 use fred::prelude::*;
 
 use crate::base::clock::Millis;
-use crate::domain::ids::CallId;
+use crate::domain::ids::{CallId, CampaignId};
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
 
-pub use ask::{Account, Ask, Caller, Denial, Denied, Feedback, Grant, Permits, Release, Request};
+pub use ask::{
+    Account, Ask, Caller, Denial, Denied, Feedback, Grant, PacingTuning, Permits, Release, Request,
+};
+pub use guard::{FleetEvent, Gate, GateKind};
+pub use view::{AccountView, BreakerView, CallerView, CampaignView, PacingView};
+
+/// Waiting campaigns that one request names; of more than these, others each time.
+const NAMED: usize = 256;
 
 /// A slot that is held.
 #[derive(Clone, Debug)]
@@ -22,8 +33,53 @@ pub struct Slot {
     pub since: Millis,
 }
 
-fn slots_key() -> String {
+/// Who asks: the script shares the plan among those that asked of late, and learns how many of the calls that a node
+/// was told to bring came to ask.
+#[derive(Debug)]
+pub(super) struct Asker {
+    node: String,
+    last: Mutex<Vec<(CampaignId, u32)>>,
+}
+
+impl Default for Asker {
+    fn default() -> Self {
+        Self { node: format!("{:016x}", rand::random::<u64>()), last: Mutex::default() }
+    }
+}
+
+impl Asker {
+    fn take(&self) -> Vec<(CampaignId, u32)> {
+        std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn keep(&self, plan: Vec<(CampaignId, u32)>) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = plan;
+    }
+}
+
+pub(super) fn slots_key() -> String {
     keys::fleet("CAPACITY_SLOTS")
+}
+pub(super) fn live_key() -> String {
+    keys::fleet("CAPACITY_LIVE")
+}
+pub(super) fn fleet_key() -> String {
+    keys::fleet("CAPACITY")
+}
+pub(super) fn share_key() -> String {
+    keys::fleet("CAPACITY_SHARE")
+}
+pub(super) fn breakers_key() -> String {
+    keys::fleet("BREAKERS")
+}
+pub(super) fn events_key() -> String {
+    keys::fleet("FLEET_EVENTS")
+}
+pub(super) fn answers_key() -> String {
+    keys::fleet("CALLER_ANSWERS")
+}
+pub(super) fn braked_key() -> String {
+    keys::fleet("BRAKED")
 }
 
 impl Store {
@@ -35,44 +91,7 @@ impl Store {
     /// # Errors
     /// Where Redis does not answer: nothing may be dialed then.
     pub async fn permit(&self, request: Request<'_>) -> Result<Permits, StoreError> {
-        let Account { max_cps, max_concurrent: cap } = request.account;
-        // 1 % of the slots, at least one, is kept for urgent calls; a cap of one has nothing to keep.
-        let reserve = if cap > 1 { (cap / 100).max(1) } else { 0 };
-        let asks = request
-            .asks
-            .iter()
-            .map(|a| (a.id.as_str(), a.epoch, u8::from(a.campaign.is_none())))
-            .collect::<Vec<_>>();
-        let releases = request.releases.iter().map(|r| (r.id.as_str(), r.epoch)).collect::<Vec<_>>();
-        let args = vec![
-            max_cps.to_string(),
-            cap.to_string(),
-            reserve.to_string(),
-            Self::HORIZON.to_string(),
-            serde_json::to_string(&asks).unwrap_or_default(),
-            serde_json::to_string(&releases).unwrap_or_default(),
-        ];
-        let keys = vec![slots_key(), keys::fleet("CAPACITY_RATE")];
-        let answer = scripts::PERMIT.run(self, keys, args).await?.into_array();
-        let at = |i: usize| u64::try_from(scripts::number(answer.get(i))).unwrap_or(0);
-        let (now, free, wait) = (at(0), at(1), at(2));
-        let grants = answer
-            .get(3..)
-            .unwrap_or_default()
-            .iter()
-            .zip(request.asks)
-            .map(|(v, ask)| match scripts::number(Some(v)) {
-                n if n < 0 => Err(Denied { reason: Denial::AccountCps, wait: n.unsigned_abs() }),
-                n => Ok(Grant {
-                    ahead: n.unsigned_abs().saturating_sub(now),
-                    caller: ask.callers.first().copied().unwrap_or(0),
-                }),
-            })
-            .collect();
-        let next = u32::try_from(free).unwrap_or(u32::MAX).min(request.most);
-        let plan =
-            request.waiting.iter().map(|(id, n)| (id.clone(), next.min(u32::try_from(*n).unwrap_or(next))));
-        Ok(Permits { now, grants, plan: plan.collect(), ended: Vec::new(), wait, free })
+        self.run_permit(request, true).await
     }
 
     /// Gives slots back.
@@ -83,10 +102,9 @@ impl Store {
         if releases.is_empty() {
             return Ok(());
         }
-        let account = Account { max_cps: 0.0, max_concurrent: 0 };
         let feedback = Feedback::default();
         let request = Request {
-            account,
+            account: Account::default(),
             callers: &[],
             asks: &[],
             waiting: &[],
@@ -94,7 +112,30 @@ impl Store {
             feedback: &feedback,
             most: 0,
         };
-        self.permit(request).await.map(drop)
+        self.run_permit(request, false).await.map(drop)
+    }
+
+    /// `knows`: are the request's limits the account's, or only there to fill the place?
+    async fn run_permit(&self, request: Request<'_>, knows: bool) -> Result<Permits, StoreError> {
+        let brought = if request.most > 0 { self.asker.take() } else { Vec::new() };
+        let keys = vec![
+            slots_key(),
+            live_key(),
+            fleet_key(),
+            share_key(),
+            breakers_key(),
+            events_key(),
+            keys::fleet("CAPACITY_ASKERS"),
+            answers_key(),
+            braked_key(),
+        ];
+        let args = arguments(&request, &self.asker.node, &brought, knows);
+        let answer = scripts::PERMIT.run(self, keys, args).await?.into_array();
+        let permits = read(&answer, request.asks.len()).ok_or(StoreError::Protocol("permit"))?;
+        if request.most > 0 {
+            self.asker.keep(permits.plan.clone());
+        }
+        Ok(permits)
     }
 
     /// How many slots are held.
@@ -114,9 +155,97 @@ impl Store {
         Ok(all
             .into_iter()
             .filter_map(|(id, held)| {
-                let (epoch, since) = held.split_once(' ')?;
+                let mut words = held.split(' ');
+                let (epoch, since) = (words.next()?, words.next()?);
                 Some(Slot { id: CallId::parse(&id)?, epoch: epoch.parse().ok()?, since: since.parse().ok()? })
             })
             .collect())
     }
+}
+
+/// A request as the script reads it; see the header of its first part.
+fn arguments(request: &Request<'_>, node: &str, brought: &[(CampaignId, u32)], knows: bool) -> Vec<String> {
+    let Request { account, callers, asks, waiting, releases, feedback, most } = request;
+    // Beyond what one request names, each gets its turn by chance.
+    let named = waiting.len().min(NAMED);
+    let first = if named < waiting.len() { rand::random_range(0..waiting.len()) } else { 0 };
+    let mut args = vec![
+        account.max_cps.to_string(),
+        account.max_concurrent.to_string(),
+        Store::HORIZON.to_string(),
+        most.to_string(),
+        node.to_owned(),
+        u8::from(knows).to_string(),
+        account.tuning.wire(),
+    ];
+    args.extend(
+        [callers.len(), asks.len(), named, releases.len(), feedback.answered.len()].map(|n| n.to_string()),
+    );
+    args.extend([feedback.accepted, feedback.failed, feedback.throttled].map(|n| n.to_string()));
+    args.extend([feedback.retry_after, feedback.queue_time].map(|n| n.to_string()));
+    for caller in *callers {
+        args.extend([
+            caller.key.clone(),
+            caller.max_cps.to_string(),
+            caller.max_concurrent.to_string(),
+            caller.max_daily.to_string(),
+        ]);
+    }
+    for ask in *asks {
+        let campaign = ask.campaign.as_ref().map_or("-", CampaignId::as_str);
+        let callers: Vec<String> = ask.callers.iter().map(u16::to_string).collect();
+        args.extend([
+            ask.id.to_string(),
+            ask.epoch.to_string(),
+            campaign.to_owned(),
+            ask.destination.clone(),
+            callers.join(","),
+        ]);
+    }
+    for (id, calls) in waiting.iter().cycle().skip(first).take(named) {
+        let last = brought.iter().find(|(known, _)| known == id).map_or(0, |(_, n)| *n);
+        args.extend([id.to_string(), calls.to_string(), last.to_string()]);
+    }
+    for release in *releases {
+        let outcome = release.outcome.map_or("-", |o| o.as_str());
+        args.extend([release.id.to_string(), release.epoch.to_string(), outcome.to_owned()]);
+    }
+    args.extend(feedback.answered.iter().map(CallId::to_string));
+    args
+}
+
+/// The script's answer; `None` where it is not what it should be.
+fn read(answer: &[Value], asks: usize) -> Option<Permits> {
+    let number = |i: usize| scripts::number(answer.get(i));
+    let list = |i: usize| answer.get(i).map(|v| v.clone().into_array()).unwrap_or_default();
+    let campaigns = |i: usize| -> Vec<CampaignId> {
+        list(i).iter().filter_map(|v| CampaignId::parse(&scripts::text(v))).collect()
+    };
+    let grants = list(3)
+        .chunks_exact(2)
+        .map(|pair| {
+            let (when, what) = (scripts::number(pair.first()), scripts::number(pair.get(1)));
+            Some(if when < 0 {
+                Err(Denied { reason: Denial::of(what)?, wait: when.unsigned_abs() })
+            } else {
+                Ok(Grant { ahead: when.unsigned_abs(), caller: u16::try_from(what).ok()? })
+            })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    let plan = list(4)
+        .chunks_exact(2)
+        .filter_map(|pair| {
+            let id = CampaignId::parse(&scripts::text(pair.first()?))?;
+            Some((id, u32::try_from(scripts::number(pair.get(1))).ok()?))
+        })
+        .collect();
+    (grants.len() == asks && answer.len() == 7).then(|| Permits {
+        now: number(0).unsigned_abs(),
+        grants,
+        plan,
+        ended: campaigns(5),
+        braked: campaigns(6),
+        wait: number(2).unsigned_abs(),
+        free: u64::try_from(number(1)).unwrap_or(u64::MAX),
+    })
 }

@@ -1,0 +1,159 @@
+-- Of the permit script: circuit breakers (carrier, destination, caller) and the quarantine of callers.
+-- KEYS: those of the first part
+-- ARGV: those of the first part
+-- RETURNS: nothing; permit_plan, the last part, returns
+-- IDEMPOTENT BY: call id and epoch, as the whole script
+local breakers = {}
+local function save_breaker(name)
+  local b = breakers[name]
+  if b then
+    call('HSET', KEYS[5], name, format('%s %.0f %d %d %s', b.state, b.till, b.level, b.good, b.probe))
+  else
+    call('HDEL', KEYS[5], name)
+  end
+end
+do
+  -- Closed ones are not kept here, so that this reads nothing on most days.
+  local all = call('HGETALL', KEYS[5])
+  for i = 1, #all, 2 do
+    local name = all[i]
+    local state, till, level, good, probe = match(all[i + 1], '^(%a) (%d+) (%d+) (%d+) (%S+)$')
+    local b = {state = state, till = tonumber(till), level = tonumber(level), good = tonumber(good), probe = probe}
+    breakers[name] = b
+    if b.state == 'o' and b.till <= now then
+      b.state, b.good, b.probe = 'h', 0, '-'
+      save_breaker(name)
+      tell('breaker_half_open', name, 0)
+    elseif b.state == 'h' and now - b.till > 86400000 then
+      -- Nobody called there for a day: nothing is known of it any more.
+      breakers[name] = nil
+      save_breaker(name)
+    end
+  end
+end
+local function open_breaker(name, level)
+  local till = now_ms + min(T.open * 2 ^ level, T.open_most)
+  breakers[name] = {state = 'o', till = till, level = level, good = 0, probe = '-'}
+  save_breaker(name)
+  call('DEL', 'BREAKER_SAMPLES:{cap}:' .. name)
+  tell('breaker_open', name, till)
+end
+-- What became of attempts; of a probe where the breaker is half-open (id nil: whatever came back counts).
+local function sample(name, good, bad, id)
+  local b = breakers[name]
+  if b then
+    if b.state == 'h' and (not id or b.probe == id) then
+      b.probe = '-'
+      if bad > 0 then
+        open_breaker(name, b.level + 1)
+      elseif b.good + good >= T.good then
+        breakers[name] = nil
+        save_breaker(name)
+        tell('breaker_closed', name, 0)
+      else
+        b.good = b.good + good
+        save_breaker(name)
+      end
+    end
+    return
+  end
+  if good + bad == 0 then return end
+  -- The present third of the window and the two before it.
+  local key, third = 'BREAKER_SAMPLES:{cap}:' .. name, floor(now * 3 / T.window)
+  local at, n0, b0, n1, b1, n2, b2 = match(call('GET', key) or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+  local age = at and third - tonumber(at) or 3
+  if age == 1 then
+    n0, b0, n1, b1, n2, b2 = 0, 0, n0, b0, n1, b1
+  elseif age == 2 then
+    n0, b0, n1, b1, n2, b2 = 0, 0, 0, 0, n0, b0
+  elseif age ~= 0 then
+    n0, b0, n1, b1, n2, b2 = 0, 0, 0, 0, 0, 0
+  end
+  n0, b0 = n0 + good + bad, b0 + bad
+  local n, all_bad = n0 + n1 + n2, b0 + b1 + b2
+  if bad > 0 and n >= T.samples and all_bad >= T.bad * n then
+    open_breaker(name, 0)
+  else
+    call('SET', key, format('%d %d %d %d %d %d %d', third, n0, b0, n1, b1, n2, b2), 'PX', int(T.window))
+  end
+end
+-- Until when a call may not pass; nil: it may.
+local function barred(name, id)
+  local b = breakers[name]
+  if not b then return nil end
+  if b.state == 'o' then return b.till end
+  if b.probe == '-' or b.probe == id or not slot(b.probe) then return nil end
+  return now_ms + T.step
+end
+-- A call that passes a half-open breaker is its probe.
+local function probe(name, id)
+  local b = breakers[name]
+  if b and b.state == 'h' then
+    b.probe = id
+    save_breaker(name)
+  end
+end
+
+local callers = {}
+local function caller_of(key)
+  local c = callers[key]
+  if c then return c end
+  local v = call('HMGET', 'CALLER:{cap}:' .. key, 'base', 'day', 'today', 'till', 'level', 'probes', 'results', 'daily')
+  c = {key = key, base = tonumber(v[1] or '0'), today = tonumber(v[2] or '0') == today and tonumber(v[3] or '0') or 0,
+    till = tonumber(v[4] or '0'), level = tonumber(v[5] or '0'), probes = tonumber(v[6] or '-1'),
+    results = tonumber(v[7] or '0'), daily = v[8] or '0'}
+  callers[key] = c
+  if c.level > 0 and c.till <= now and c.probes < 0 then
+    c.probes, c.results, c.changed = T.probes, 0, true
+    tell('quarantine_probe', key, 0)
+  end
+  return c
+end
+-- Legs that rang and were answered: of one caller, and of all others together.
+local function answers(key)
+  local n0, a0, n1, a1 = match(call('HGET', KEYS[8], key) or '', '^(%d+) (%d+) (%d+) (%d+)')
+  return tonumber(n0 or '0'), tonumber(a0 or '0'), tonumber(n1 or '0'), tonumber(a1 or '0')
+end
+local function others(key)
+  local legs, answered = 0, 0
+  local all = call('HGETALL', KEYS[8])
+  for i = 1, #all, 2 do
+    local n0, a0, n1, a1, at = match(all[i + 1], '^(%d+) (%d+) (%d+) (%d+) (%d+)')
+    if now - tonumber(at) > 86400000 then
+      call('HDEL', KEYS[8], all[i])
+    elseif all[i] ~= key then
+      legs, answered = legs + n0 + n1, answered + a0 + a1
+    end
+  end
+  return legs, answered
+end
+local RANG = {answered = 1, abandoned = 1, machine = 0, no_answer = 0}
+-- A leg of a caller is over: its answer rate, beside the others', says whether people still pick up.
+local function caller_leg(key, outcome)
+  local c, n0, a0, n1, a1 = caller_of(key), answers(key)
+  local rang = RANG[outcome]
+  if rang then
+    n0, a0 = n0 + 1, a0 + rang
+    if n0 >= T.none then n0, a0, n1, a1 = 0, 0, n0, a0 end
+  end
+  local legs, picked = n0 + n1, a0 + a1
+  local probing = c.probes >= 0
+  if probing then c.results, c.changed = c.results + 1, true end
+  local collapsed = false
+  if probing and c.results >= T.probes or not probing and c.till <= now and rang == 0 and legs >= T.legs and legs % 5 == 0 then
+    local their_legs, theirs = others(key)
+    collapsed = their_legs >= T.legs and picked * their_legs * 3 < theirs * legs
+      or picked == 0 and legs >= (probing and 1 or T.none)
+    if collapsed then
+      c.till = now_ms + min(T.quarantine * 2 ^ c.level, T.quarantine_most)
+      c.level, c.probes, c.results = c.level + 1, -1, 0
+      n0, a0, n1, a1 = 0, 0, 0, 0
+      tell('quarantine', key, c.till)
+    elseif probing then
+      c.till, c.level, c.probes, c.results = 0, 0, -1, 0
+      tell('quarantine_over', key, 0)
+    end
+    c.changed = true
+  end
+  call('HSET', KEYS[8], key, format('%d %d %d %d %.0f', n0, a0, n1, a1, now_ms))
+end
