@@ -35,7 +35,10 @@ impl Dialer {
             let now = self.clock.now();
             let banned = suppressed
                 || prefixes.iter().any(|p| p.holds(now) && call.body.phone.e164().starts_with(&p.number));
-            match self.verdict(&call, banned, now) {
+            let campaign = self.store.campaign_of(&call).await?;
+            let verdict =
+                if banned { Err(Event::Suppressed) } else { self.verdict(&call, campaign.as_ref(), now) };
+            match verdict {
                 Ok(evidence) => open.push((call, evidence)),
                 Err(event) => {
                     if let Event::Deferred { reason, .. } = &event {
