@@ -49,8 +49,8 @@ pub use campaign_counts::{CampaignCounts, Pulse};
 pub use campaign_events::StreamEvent;
 pub use campaign_life::{Changed, OpenCampaign};
 pub use capacity::{
-    Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback, FleetEvent,
-    Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
+    Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback,
+    FleetEvent, Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
 };
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};

@@ -111,12 +111,15 @@ async fn times_come_and_the_brake_stops() {
     // Over, it is looked at no more.
     assert!(bed.store().open_campaigns().await.expect("open").iter().all(|it| it.id != expired));
     let brake = OpenCampaign {
-        brake: Some("3 of 60 answers abandoned".into()),
+        brake: Some("3/60".into()),
         ..bed.store().open_campaigns().await.expect("open").remove(0)
     };
     let running = OpenCampaign { life: "running".into(), starts_at: None, ..brake };
     let (stop, by, why) = due(&running, now).expect("it stops");
-    assert_eq!((stop, by, why.as_str()), (Command::Pause, "brake", "3 of 60 answers abandoned"));
+    assert_eq!(
+        (stop, by, why.as_str()),
+        (Command::Pause, "brake", "3 of 60 live answers in 30 days heard no voice of ours in time")
+    );
     assert_eq!(due(&OpenCampaign { life: "paused".into(), ..running }, now), None);
 }
 

@@ -1,5 +1,6 @@
 //! The store on a real Redis. Each scenario runs on a server of its own here and, in `cluster`, on a cluster.
 
+mod lives;
 mod queue;
 mod random;
 mod speech;
@@ -142,6 +143,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    lives::nobody_overwrites_what_another_wrote,
+    lives::who_watches_is_told_each_step,
+    lives::what_waits_for_later_is_hastened,
+    lives::one_keeper_at_a_time,
     queue::a_call_is_taken_in_once,
     queue::a_lapsed_lease_is_nobodys,
     queue::urgent_first_and_lanes_share,
