@@ -17,7 +17,7 @@ use crate::domain::call::Rules;
 use crate::domain::phone::Phone;
 use crate::domain::retry::RetryPolicy;
 use crate::llm::{Flavor, Model, ModelConfig};
-use crate::store::Store;
+use crate::store::{Account, PacingTuning, Store};
 use crate::transport::{Transport, TurnTiming};
 
 /// The agent of a call that names none.
@@ -157,8 +157,11 @@ impl Parts {
                     Arc::clone(&config.calling.rules),
                     |e164| self.store.hash(e164),
                 )),
-                max_cps: config.twilio.max_cps,
-                max_concurrent: config.twilio.max_concurrent,
+                account: Account {
+                    max_cps: config.twilio.max_cps,
+                    max_concurrent: config.twilio.max_concurrent,
+                    tuning: PacingTuning::default().scaled(config.calling.time_scale),
+                },
                 window: config.calling.window,
                 calling_rules: Arc::clone(&config.calling.rules),
                 ring_timeout_s: seconds(config.calling.ring_timeout),
@@ -166,10 +169,11 @@ impl Parts {
                 detect_machines: config.calling.machine_detection,
                 record_from_answer: config.calling.recording == Recording::FromAnswer,
                 leg_wait: self.scaled(20 * SECOND, SECOND),
-                use_by: Duration::from_millis(250),
+                use_by: Duration::from_millis(100),
                 slot_grace: self.scaled(60 * SECOND, self.claim_lease() + 2 * SECOND),
             }),
             effects: self.effects.clone(),
+            senses: Arc::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         }

@@ -241,31 +241,7 @@ impl Store {
     ///
     /// # Errors
     /// Where Redis does not answer in time.
-    pub async fn apply(&self, call: Call, event: Event, rules: &Rules) -> Result<Applied, StoreError> {
-        self.apply_guarded(call, event, rules, None).await
-    }
-
-    /// The same for `DialStarted`, with the checks of the person.
-    ///
-    /// # Errors
-    /// Where Redis does not answer in time: the dial must not be placed then.
-    pub async fn start(
-        &self,
-        call: Call,
-        evidence: Option<Json>,
-        rules: &Rules,
-        checks: StartChecks,
-    ) -> Result<Applied, StoreError> {
-        self.apply_guarded(call, Event::DialStarted { evidence }, rules, Some(checks)).await
-    }
-
-    async fn apply_guarded(
-        &self,
-        mut call: Call,
-        event: Event,
-        rules: &Rules,
-        checks: Option<StartChecks>,
-    ) -> Result<Applied, StoreError> {
+    pub async fn apply(&self, mut call: Call, event: Event, rules: &Rules) -> Result<Applied, StoreError> {
         let epoch = call.head.epoch;
         let own = self.own_rules(&call, &event, rules).await?;
         let rules = own.as_ref().unwrap_or(rules);
@@ -276,7 +252,7 @@ impl Store {
             }
             let decides = change.decides;
             // Boxed: the record and its plan are large, and every engine awaits this from deep inside its own future.
-            match Box::pin(self.commit(change, None, checks)).await? {
+            match Box::pin(self.commit(change, None, None)).await? {
                 Committed::Done(call, effects) => return Ok(Applied::Done(call, effects)),
                 Committed::Conflict(theirs) if decides && theirs.head.epoch != epoch => {
                     return Ok(Applied::Stale(theirs));

@@ -39,6 +39,9 @@ macro_rules! scripts {
 scripts! {
     SUBMIT = "submit",
     CLAIM = "claim",
+    YIELD = "yield",
+    DEFER = "defer",
+    START = "start",
     COMMIT = "commit",
     PERMIT = "permit" of [
         "permit_head",

@@ -110,7 +110,7 @@ impl World {
         self.store.submit_one(&call, None, now).await.expect("submitted");
         let leg = Leg { attempt: 1, sid: "CA01".into() };
         let evidence = Some(json!({"window": "open"}));
-        let call = self.apply(call, Event::DialStarted { evidence }).await;
+        let call = self.apply(call, Event::DialStarted { caller: "+14155550199".into(), evidence }).await;
         (self.apply(call, Event::Rang(leg.clone())).await, leg)
     }
 
