@@ -92,6 +92,7 @@ impl Store {
         start: Option<StartChecks>,
     ) -> Result<Committed, StoreError> {
         let now = self.clock.now();
+        let evidence = super::audit::evidence(&change, now);
         let tally = Tally::of(&change, now);
         let Change { mut call, before, decides, unplaced, effects, lines, turn: answer, .. } = change;
         call.head.version = before.version.wrapping_add(1);
@@ -124,6 +125,9 @@ impl Store {
                 "start".into(),
                 json!({"cap": self.config.frequency_cap, "window": DAY, "leg_wait": start.leg_wait, "member": member}),
             );
+        }
+        if let Some(line) = evidence {
+            plan.insert("audit".into(), json!(line.to_string()));
         }
         if unplaced {
             plan.insert("unplaced".into(), json!(member));
@@ -188,6 +192,7 @@ impl Store {
             keys::phone(shard, &call.phone_hash),
             keys::rate_limit(shard, &call.phone_hash),
             keys::outbox_call(&call.id),
+            keys::audit(shard),
         ];
         let args = vec![keys::tag(shard), call.id.to_string(), call.encode(), Json::Object(plan).to_string()];
         let answer = scripts::COMMIT.run(self, keys, args).await?.into_array();

@@ -51,6 +51,14 @@ pub(super) fn dnc_version(shard: Shard) -> String {
 pub(super) fn audit(shard: Shard) -> String {
     format!("AUDIT:{}", tag(shard))
 }
+/// The newest segment of the shard's chain of evidence.
+pub(super) fn audit_head(shard: Shard) -> String {
+    format!("AUDIT_HEAD:{}", tag(shard))
+}
+/// Who seals the shard's evidence now.
+pub(super) fn audit_lease(shard: Shard) -> String {
+    format!("AUDIT_LEASE:{}", tag(shard))
+}
 pub(super) fn stats(shard: Shard, day: &str) -> String {
     format!("STATS:{}:{day}", tag(shard))
 }
@@ -84,6 +92,14 @@ pub(super) fn outbox_dead(shard: Shard) -> String {
 /// What pacing reads and keeps of a campaign.
 pub(super) fn pace(id: &CampaignId) -> String {
     format!("PACE:{{cap}}:{id}")
+}
+/// What those who watch a campaign are told.
+pub(super) fn campaign_events(id: &CampaignId) -> String {
+    format!("CAMPAIGN_EVENTS:{{cap}}:{id}")
+}
+/// How far a campaign was in the last minute.
+pub(super) fn pulse(id: &CampaignId) -> String {
+    format!("PULSE:{{cap}}:{id}")
 }
 /// What belongs to the fleet and to no person.
 pub(super) fn fleet(name: &str) -> String {

@@ -59,7 +59,11 @@ scripts! {
     OUTBOX_REPLAY = "outbox_replay",
     OUTBOX_ERASE = "outbox_erase",
     SUPPRESS = "suppress",
+    AUDIT_SEAL = "audit_seal",
     REPLACE_TRANSCRIPT = "replace_transcript",
+    CAMPAIGN_PUT = "campaign_put",
+    HASTEN = "hasten",
+    UNLIST = "unlist",
 }
 
 impl Script {

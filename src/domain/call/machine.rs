@@ -341,6 +341,10 @@ impl Change {
     /// Final: counts it and tells downstream.
     pub(super) fn end(&mut self, ending: Ending, now: Millis) {
         let disposition = ending.disposition;
+        if self.call.phase() != Phase::WrapUp {
+            // It held no line: with it, a campaign's calls that wait are told from those under way.
+            self.count("undialed");
+        }
         self.call.state = State::Ended { ending };
         // What earlier attempts recorded is still to be deleted.
         self.call.head.due = if self.call.body.stray_recordings.is_empty() { 0 } else { now };

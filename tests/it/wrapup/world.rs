@@ -147,6 +147,11 @@ impl World {
         std::fs::read(self.root.path().join("bucket").join(key)).ok()
     }
 
+    /// Where an object lies on the disk.
+    pub(super) fn path(&self, key: &str) -> std::path::PathBuf {
+        self.root.path().join("bucket").join(key)
+    }
+
     pub(super) fn document(&self, call: &Call, kind: &str) -> Option<Value> {
         let key = &call.body.artefacts.iter().find(|a| a.kind == kind)?.key;
         Some(serde_json::from_slice(&self.object(key).expect("what is named exists")).expect("JSON"))
