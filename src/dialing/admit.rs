@@ -173,6 +173,7 @@ impl Dialer {
         let mut campaigns: HashMap<CampaignId, Option<Arc<Campaign>>> = HashMap::new();
         let mut found: HashMap<CampaignId, (usize, usize)> = HashMap::new();
         let (mut open, mut deferred, mut ended, mut back) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut elsewhere = Vec::new();
         let now = self.clock.now();
         for Claimed { call, suppressed } in claimed {
             let mut campaign = None;
@@ -192,6 +193,10 @@ impl Dialer {
                     continue;
                 }
                 found.entry(id.clone()).or_default().0 += 1;
+            }
+            if !suppressed && call.waits_for_other_number() {
+                elsewhere.push(call);
+                continue;
             }
             let verdict = match suppressed {
                 true => Err(Event::Suppressed),
@@ -217,12 +222,17 @@ impl Dialer {
             }
         }
         let back: Vec<&Call> = back.iter().collect();
-        let (ended, back, deferred) = futures::join!(
+        let elsewhere = futures::stream::iter(elsewhere)
+            .map(|call| self.hand_over(call))
+            .buffer_unordered(WIDTH)
+            .fold(Ok(()), |so_far, one| async { so_far.and(one) });
+        let (elsewhere, ended, back, deferred) = futures::join!(
+            elsewhere,
             self.apply_all(ended),
             self.store.put_back(&back),
             self.store.defer(deferred, &self.rules)
         );
-        ended.and(back).and(deferred)?;
+        elsewhere.and(ended).and(back).and(deferred)?;
         // The permit grants in the order of asking: an urgent call never stands behind a list.
         open.sort_by_key(|candidate| candidate.call.campaign.is_some());
         Ok(open)

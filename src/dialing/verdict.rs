@@ -12,7 +12,7 @@ use crate::domain::campaign::{Campaign, Consent};
 use crate::domain::window::{Hours, Opening, Question, Rules, Window};
 
 /// How long the carrier may hold a call back before it rings.
-const CARRIER_QUEUE: Duration = Duration::from_secs(5);
+pub(super) const CARRIER_QUEUE: Duration = Duration::from_secs(5);
 /// When a call is looked at again whose campaign's hours cannot be read. They were checked when they came in, so this is a
 /// fault of ours: it must not ring, and its call must not be lost.
 const UNREADABLE: Millis = HOUR;

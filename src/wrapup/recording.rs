@@ -21,6 +21,9 @@ impl WrapUp {
     /// # Errors
     /// Where Redis does not answer; the call comes due again by its lease.
     pub async fn archive_recording(&self, call: Call) -> Result<(), StoreError> {
+        if call.phase() == Phase::Ended && !call.body.stray_recordings.is_empty() {
+            return self.delete_strays(call).await;
+        }
         // One that should still run has lost its callback: the call is over, and the carrier knows whether it is there.
         let open = |status| matches!(status, RecordingStatus::Ready | RecordingStatus::Running);
         let ready = call.body.recording.as_ref().filter(|r| open(r.status));
@@ -59,6 +62,20 @@ impl WrapUp {
         }
         let artefact = Artefact { kind: "recording".to_owned(), key };
         Box::pin(self.settle(call, Some(artefact))).await
+    }
+
+    /// Deletes what earlier attempts recorded; the call's own recording comes after, due at once.
+    async fn delete_strays(&self, call: Call) -> Result<(), StoreError> {
+        for sid in &call.body.stray_recordings {
+            if let Err(error) = self.twilio.delete_recording(sid).await {
+                let setbacks = call.body.setbacks;
+                tracing::warn!(call_id = %call.id, %error, setbacks, "an earlier attempt's recording is not deleted");
+                if setbacks < MOST_DELETIONS {
+                    return self.later(call).await;
+                }
+            }
+        }
+        self.store.apply(call, Event::StraysDeleted, &self.rules).await.map(drop)
     }
 
     async fn fetch(&self, call: &Call, sid: &str, key: &str) -> Fetched {

@@ -76,6 +76,7 @@ impl Change {
         body.duration_s = None;
         body.dialogue = Dialogue::default();
         body.setbacks = 0;
+        body.stray_recordings.extend(body.recording.take().map(|recording| recording.sid));
         body.waiting_for = Some(waiting_for.to_owned());
         self.call.state = State::Queued;
         self.call.head.due = due;

@@ -265,6 +265,43 @@ fn a_refused_number_is_not_dialed_again_but_another_is() {
 }
 
 #[test]
+fn what_earlier_attempts_recorded_is_deleted() {
+    let rules = rules(&json!({"voicemail": {"delays_s": [60, 60]}}));
+    let ready = |sid: &str| Event::RecordingReady { recording: sid.into() };
+    // One is known when the attempt ends, one is reported between two attempts, one while the second talks.
+    let call =
+        step(contact(&[]), Event::DialStarted { evidence: None, caller: "+14155550100".into() }, &rules, NOW);
+    let first = leg(&call);
+    let call = step(call, Event::Answered(first.clone()), &rules, NOW);
+    let call = step(call, Event::RecordingStarted { recording: "RE1".into() }, &rules, NOW);
+    let call = step(call, Event::AnsweredBy(first.clone(), "machine_start".into()), &rules, NOW);
+    let over = |leg| Event::HungUp { leg, cause: HangUpCause::Completed, code: None, duration_s: None };
+    let call = step(call, over(first), &rules, NOW);
+    assert_eq!((call.phase(), call.body.recording.clone()), (Phase::Queued, None));
+    assert_eq!(call.clone().change().apply(ready("RE1"), &rules, NOW), Err(Stale));
+    let call = step(call, ready("RE2"), &rules, NOW);
+    let call = step(call, Event::DialStarted { evidence: None, caller: "+14155550100".into() }, &rules, NOW);
+    let second = leg(&call);
+    let call = step(call, Event::Answered(second.clone()), &rules, NOW);
+    let call = step(call, ready("RE3"), &rules, NOW);
+    let call = step(call, ready("RE4"), &rules, NOW);
+    assert_eq!(call.body.stray_recordings, ["RE1", "RE2", "RE3"]);
+    let call = step(call, over(second), &rules, NOW);
+    assert_eq!(call.phase(), Phase::WrapUp, "abandoned");
+    let concluded = Event::Concluded {
+        artefacts: Vec::new(),
+        outcome: None,
+        adversarial_score: None,
+        employment_gaps: None,
+    };
+    let call = step(call, concluded, &rules, NOW);
+    assert_eq!(call.head.due, NOW);
+    let call = step(call, Event::StraysDeleted, &rules, NOW + 1);
+    assert_eq!((call.head.due, call.body.recording.map(|r| r.sid)), (NOW + 1, Some("RE4".to_owned())));
+    assert_eq!(call.body.stray_recordings, Vec::<String>::new());
+}
+
+#[test]
 fn another_part_of_the_day_and_a_rehearsals_pace() {
     let policy = json!({"no_answer": {"delays_s": [3600], "other_time": true}});
     // Dialed at 13:00 in San Francisco: the evening begins at 17:00.

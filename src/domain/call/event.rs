@@ -137,6 +137,8 @@ pub enum Event {
         /// The carrier's id of the recording.
         recording: String,
     },
+    /// Decision: the recordings of earlier attempts are deleted at the carrier.
+    StraysDeleted,
     /// Observation: another object stands in S3, or a recording was deleted.
     ArtefactAdded {
         /// The object; `None` where the recording was deleted instead.

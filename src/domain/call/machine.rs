@@ -58,6 +58,7 @@ impl Change {
             E::Cancel => self.cancel(rules, now),
             E::RecordingStarted { recording } => self.recording_started(recording),
             E::RecordingReady { recording } => self.recording_ready(recording, now),
+            E::StraysDeleted => self.strays_deleted(now),
             E::ArtefactAdded { artefact } => self.artefact_added(artefact, now),
         }
     }
@@ -345,7 +346,8 @@ impl Change {
             self.count("undialed");
         }
         self.call.state = State::Ended { ending };
-        self.call.head.due = 0;
+        // What earlier attempts recorded is still to be deleted.
+        self.call.head.due = if self.call.body.stray_recordings.is_empty() { 0 } else { now };
         self.call.body.ended_at = Some(now);
         self.call.body.waiting_for = None;
         self.count("ended");

@@ -202,6 +202,9 @@ pub struct Body {
     /// Its recording.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// Recordings of earlier attempts, the carrier's ids: nobody needs them, and they are deleted at the carrier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stray_recordings: Vec<String>,
     /// What stands in S3.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artefacts: Vec<Artefact>,
@@ -269,6 +272,7 @@ impl Body {
             opted_out: false,
             dialogue: Dialogue::default(),
             recording: None,
+            stray_recordings: Vec::new(),
             artefacts: Vec::new(),
             employment_gaps: None,
             setbacks: 0,

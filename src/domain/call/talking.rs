@@ -171,7 +171,7 @@ impl Change {
     }
 
     pub(super) fn recording_started(&mut self, recording: String) -> Result<(), Stale> {
-        if self.call.body.recording.is_some() {
+        if self.call.body.recording.is_some() || self.call.body.stray_recordings.contains(&recording) {
             return Err(Stale);
         }
         self.call.body.recording = Some(Recording { sid: recording, status: RecordingStatus::Running });
@@ -179,16 +179,45 @@ impl Change {
     }
 
     pub(super) fn recording_ready(&mut self, recording: String, now: Millis) -> Result<(), Stale> {
-        match &mut self.call.body.recording {
+        let body = &mut self.call.body;
+        if body.stray_recordings.contains(&recording) {
+            return Err(Stale);
+        }
+        let between =
+            matches!(self.call.state, State::Queued | State::Dialing { .. } | State::Ringing { .. });
+        if between && !body.past.is_empty() {
+            // Nothing is recorded before the answer: this is an earlier attempt's.
+            body.stray_recordings.push(recording);
+            return Ok(());
+        }
+        match &mut body.recording {
             Some(known) if known.sid == recording && known.status != RecordingStatus::Running => {
                 return Err(Stale);
             }
-            slot => *slot = Some(Recording { sid: recording, status: RecordingStatus::Ready }),
+            slot => {
+                let older =
+                    slot.replace(Recording { sid: recording.clone(), status: RecordingStatus::Ready });
+                body.stray_recordings
+                    .extend(older.map(|older| older.sid).filter(|older| *older != recording));
+            }
         }
         if self.call.phase() == Phase::Ended {
             self.call.head.due = now;
             self.call.body.setbacks = 0;
         }
+        Ok(())
+    }
+
+    pub(super) fn strays_deleted(&mut self, now: Millis) -> Result<(), Stale> {
+        if self.call.phase() != Phase::Ended || self.call.body.stray_recordings.is_empty() {
+            return Err(Stale);
+        }
+        self.decides = true;
+        self.call.body.stray_recordings.clear();
+        self.call.body.setbacks = 0;
+        let status = self.call.body.recording.as_ref().map(|recording| recording.status);
+        let open = matches!(status, Some(RecordingStatus::Ready | RecordingStatus::Running));
+        self.call.head.due = if open { now } else { 0 };
         Ok(())
     }
 

@@ -135,6 +135,7 @@ fn table() -> Vec<(&'static str, Event, &'static str)> {
         ("cancel", Event::Cancel, "EDdURP.."),
         ("recording started", Event::RecordingStarted { recording: recording() }, "QDdURPWE"),
         ("recording ready", Event::RecordingReady { recording: recording() }, "QDdURPWE"),
+        ("strays deleted", Event::StraysDeleted, "........"),
         ("artefact added", Event::ArtefactAdded { artefact: None }, "........"),
     ]
 }
