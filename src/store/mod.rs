@@ -38,8 +38,8 @@ mod turns;
 
 pub use calls::{Claimed, Claims, Submitted};
 pub use capacity::{
-    Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback, FleetEvent,
-    Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
+    Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback,
+    FleetEvent, Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
 };
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
