@@ -57,7 +57,7 @@ fn calls(c: &mut Criterion) {
                 duration_s: Some(60),
             };
             let events = [
-                Event::DialStarted { evidence: None },
+                Event::DialStarted { caller: "+14155550199".into(), evidence: None },
                 Event::Accepted(leg.clone()),
                 Event::Rang(leg.clone()),
                 Event::Answered(leg.clone()),

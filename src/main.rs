@@ -30,6 +30,8 @@ enum Command {
     Check(cli::check::CheckArgs),
     /// Post numbers or a CSV file to a running API and watch them to the end.
     Call(cli::call::CallArgs),
+    /// Evidence: verify that it was not changed, or show what there is about a call.
+    Audit(cli::audit::AuditArgs),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +66,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check(args) => Ok(Box::pin(carillon::app::check(args)).await?),
         Command::Call(args) => Ok(cli::call::run(&args).await),
+        Command::Audit(args) => Ok(Box::pin(cli::audit::run(&args)).await),
     }
 }
 

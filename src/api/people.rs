@@ -108,7 +108,8 @@ pub(super) async fn erase(
             call
         };
         let over = call.phase() == Phase::Ended && call.head.due == 0;
-        if over && !call.body.artefacts.is_empty() {
+        // A call that was never dialed has a status document alone, once its evidence is sealed.
+        if over && (app.api.archive.is_some() || !call.body.artefacts.is_empty()) {
             let Some(hooks) = &app.api.archive else {
                 pending.push(id.to_string());
                 continue;

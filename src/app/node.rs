@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use futures::FutureExt;
 use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api, ApiConfig, ApiKeys, ArchiveHooks, Ops};
 use crate::app::config::{Config, Role};
@@ -21,6 +22,7 @@ use crate::outbox::deliver::Deliverer;
 use crate::outbox::pump::{Pump, PumpConfig};
 use crate::store::{Node as Heartbeat, Store};
 use crate::transport;
+use crate::wrapup::chain::Sealer;
 use crate::wrapup::{self, WrapUp};
 
 /// A running node.
@@ -76,7 +78,13 @@ impl Node {
                 sweep_every: parts.sweep_every(),
                 concurrency,
             };
-            life.tasks.spawn(worker.run(life.drain.clone()));
+            let (drain, worked) = (life.drain.clone(), CancellationToken::new());
+            // The steps under way leave evidence, too: it is sealed once they are over.
+            life.tasks.spawn(sealer_of(&parts).run(worked.clone()));
+            life.tasks.spawn(async move {
+                let _over = worked.drop_guard();
+                worker.run(drain).await;
+            });
             let pump = Pump::new(
                 parts.store.clone(),
                 Deliverer::new(webhook.deliver())?,
@@ -118,12 +126,7 @@ fn word(role: Role) -> &'static str {
 }
 
 /// Tells that the node lives, and keeps the gauges that are read from Redis.
-async fn tell(
-    parts: Parts,
-    role: Role,
-    draining: Arc<AtomicBool>,
-    drain: tokio_util::sync::CancellationToken,
-) {
+async fn tell(parts: Parts, role: Role, draining: Arc<AtomicBool>, drain: CancellationToken) {
     let clock = &parts.clock;
     let node = Heartbeat {
         id: format!("{}-{:08x}", word(role), rand::random::<u32>()),
@@ -198,6 +201,17 @@ fn api_of(parts: &Parts, ops: Ops) -> Api {
                 .boxed()
             }),
         }),
+    }
+}
+
+fn sealer_of(parts: &Parts) -> Sealer {
+    Sealer {
+        store: parts.store.clone(),
+        archive: parts.archive.clone(),
+        metrics: parts.metrics.clone(),
+        clock: parts.clock.clone(),
+        after: parts.seal_after(),
+        lease: parts.claim_lease(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::domain::call::Rules;
 use crate::domain::phone::Phone;
 use crate::domain::retry::RetryPolicy;
 use crate::llm::{Flavor, Model, ModelConfig};
-use crate::store::Store;
+use crate::store::{Account, PacingTuning, Store};
 use crate::transport::{Transport, TurnTiming};
 
 /// The agent of a call that names none.
@@ -107,6 +107,7 @@ impl Parts {
             timings: config.calling.timings(),
             retry: RetryPolicy::default(),
             time_scale: config.calling.time_scale,
+            not_after: None,
             record_after_consent: config.calling.recording == Recording::AfterConsent,
             hang_up_on_machine: true,
         });
@@ -156,8 +157,11 @@ impl Parts {
                     Arc::clone(&config.calling.rules),
                     |e164| self.store.hash(e164),
                 )),
-                max_cps: config.twilio.max_cps,
-                max_concurrent: config.twilio.max_concurrent,
+                account: Account {
+                    max_cps: config.twilio.max_cps,
+                    max_concurrent: config.twilio.max_concurrent,
+                    tuning: PacingTuning::default().scaled(config.calling.time_scale),
+                },
                 window: config.calling.window,
                 calling_rules: Arc::clone(&config.calling.rules),
                 ring_timeout_s: seconds(config.calling.ring_timeout),
@@ -165,10 +169,11 @@ impl Parts {
                 detect_machines: config.calling.machine_detection,
                 record_from_answer: config.calling.recording == Recording::FromAnswer,
                 leg_wait: self.scaled(20 * SECOND, SECOND),
-                use_by: Duration::from_millis(250),
+                use_by: Duration::from_millis(100),
                 slot_grace: self.scaled(60 * SECOND, self.claim_lease() + 2 * SECOND),
             }),
             effects: self.effects.clone(),
+            senses: Arc::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         }
@@ -178,6 +183,7 @@ impl Parts {
     #[must_use]
     pub(super) fn transport(&self) -> Transport {
         let config = &self.config;
+        let dialing = self.dialer().config;
         Transport {
             store: self.store.clone(),
             model: self.model.clone(),
@@ -190,6 +196,7 @@ impl Parts {
             account_sid: config.twilio.account_sid.clone(),
             caller_id: config.twilio.from.as_ref().map_or_else(String::new, |p| p.e164().to_owned()),
             transfer_to: config.calling.transfer_number.as_ref().map(|p: &Phone| p.e164().to_owned()),
+            openings: Arc::new(move |call, campaign, at| dialing.next_opening(call, campaign, at)),
             timing: TurnTiming::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
@@ -207,6 +214,12 @@ impl Parts {
     #[must_use]
     pub(super) fn sweep_every(&self) -> Duration {
         Duration::from_millis(self.scaled(30 * SECOND, 3 * SECOND))
+    }
+
+    /// How long evidence waits at the most before it is sealed.
+    #[must_use]
+    pub(super) fn seal_after(&self) -> Millis {
+        self.scaled(15 * SECOND, 2 * SECOND)
     }
 
     /// A wait at `TIME_SCALE`, never below `floor`.

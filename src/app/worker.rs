@@ -1,6 +1,7 @@
-//! The worker: it claims what is due and hands each call by its state to dialing, watching or wrap-up. It keeps nothing
-//! between two rounds but the budget that the last permit gave.
+//! The worker: it claims what is due and hands each call by its state to dialing, watching or wrap-up. Between two rounds
+//! it keeps what it saw waiting, what the last permit planned, and when each shard is to be looked at again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,18 +12,31 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::clock::Millis;
 use crate::base::telemetry::Metrics;
-use crate::dialing::{Budget, Dialer};
+use crate::dialing::{Admitted, DialOrder, Dialer, Hopper};
 use crate::domain::call::{Call, Phase};
-use crate::domain::ids::{SHARDS, Shard};
-use crate::store::{Claimed, StoreError, Suppression};
+use crate::domain::ids::{CampaignId, SHARDS, Shard};
+use crate::store::{Claimed, Claims, StoreError, Wants};
 use crate::wrapup::WrapUp;
 
 /// Shards asked at once.
 const WIDTH: usize = 16;
 /// Calls under way that one claim brings from a shard at most.
 const LIVE_PER_SHARD: usize = 64;
-/// The longest wait between two rounds: what another node queued is seen within this time.
-const ROUND: Duration = Duration::from_millis(150);
+/// Calls of the urgent lane that one claim brings from a shard at most.
+const URGENT_PER_SHARD: usize = 8;
+/// The most calls of campaigns that one round brings.
+const MOST: usize = 1_000;
+/// How soon a shard is looked at again in which nothing was due: what another node queued is seen within this time.
+const QUIET: Duration = Duration::from_millis(250);
+/// Shards whose looks lie closer together than this are asked in one round.
+const TICK: Duration = Duration::from_millis(25);
+/// Between two rounds that bring calls of campaigns, where the rate is what limits them: shorter than a permit's horizon,
+/// so that the rate is used whole.
+const BRING: Duration = Duration::from_millis(120);
+/// Between two permits asked where calls wait and none may be brought: a pause or a full house ends within this time.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// The pause after Redis did not answer.
+const AWAY: Duration = Duration::from_millis(500);
 
 /// A node's worker.
 #[derive(Clone)]
@@ -43,12 +57,63 @@ pub(super) struct Worker {
 
 /// What a round leaves for the next.
 struct Round {
-    budget: Budget,
-    shard: u16,
-    prefixes: Vec<Suppression>,
-    prefixes_read: Option<Instant>,
+    hopper: Hopper,
+    /// When each shard is looked at again.
+    looks: Vec<Instant>,
+    /// When calls of campaigns are brought again, or a plan is asked for.
+    bring: Instant,
+    /// When calls of the urgent lane are brought again.
+    urgent: Instant,
     swept: Instant,
     away: bool,
+}
+
+impl Round {
+    fn new() -> Self {
+        let now = Instant::now();
+        // Spread, so that quiet shards are not all asked at the same moment.
+        let looks = (0..u32::from(SHARDS)).map(|i| now + QUIET * i / u32::from(SHARDS)).collect();
+        let hopper = Hopper::new(rand::random());
+        Self { hopper, looks, bring: now, urgent: now, swept: now, away: false }
+    }
+
+    /// When a shard is to be looked at again, from what a claim of it brought.
+    fn look_again(&mut self, shard: Shard, claims: &Claims, live: usize) {
+        let now = Instant::now();
+        let under_way = claims.calls.iter().filter(|c| c.call.phase() != Phase::Queued).count();
+        let due = Duration::from_millis(claims.next_due.saturating_sub(claims.now));
+        let wait = match claims.next_due {
+            _ if live > 0 && under_way >= live => Duration::ZERO,
+            0 => QUIET,
+            _ => due.clamp(TICK, QUIET),
+        };
+        let mut look = now + wait;
+        if claims.urgent > 0 {
+            look = look.min(self.urgent.max(now));
+        }
+        if let Some(at) = self.looks.get_mut(usize::from(shard.0)) {
+            *at = look;
+        }
+    }
+
+    /// When calls of campaigns are brought again.
+    fn bring_again(&mut self, admitted: &Admitted) {
+        let now = Instant::now();
+        if admitted.urgent_wait > 0 {
+            self.urgent = now + Duration::from_millis(admitted.urgent_wait).clamp(TICK, QUIET);
+        }
+        if !admitted.permitted {
+            return;
+        }
+        self.bring = now
+            + match (self.hopper.has_plan(), admitted.asked > 0) {
+                (false, _) => ASK_AGAIN,
+                // A plan that was asked for without calls in hand: it is what we waited for.
+                (true, false) => Duration::ZERO,
+                (true, true) if admitted.wait > 0 => BRING,
+                (true, true) => TICK,
+            };
+    }
 }
 
 impl Worker {
@@ -57,97 +122,69 @@ impl Worker {
         let worker = Arc::new(self);
         let steps = Arc::new(Semaphore::new(worker.concurrency));
         let tasks = TaskTracker::new();
-        let mut round = Round {
-            budget: Budget { ready: 1, urgent: 1, wait: ROUND },
-            shard: rand::random::<u16>() % SHARDS,
-            prefixes: Vec::new(),
-            prefixes_read: None,
-            swept: Instant::now(),
-            away: false,
-        };
+        let mut round = Round::new();
         while !stop.is_cancelled() {
-            let began = Instant::now();
-            let wait = match worker.round(&mut round, &steps, &tasks).await {
-                Ok(wait) => {
+            let next = match worker.round(&mut round, &steps, &tasks, &stop).await {
+                Ok(next) => {
                     if std::mem::take(&mut round.away) {
                         tracing::info!("Redis is back; dialing goes on");
                     }
-                    wait
+                    next
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut round.away, true) {
                         tracing::error!(%error, "Redis is away; nothing is dialed until it is back");
                     }
-                    Duration::from_millis(500)
+                    Instant::now() + AWAY
                 }
             };
-            let pause = wait.saturating_sub(began.elapsed());
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep_until(next.into()) => {}
             }
         }
         tasks.close();
         tasks.wait().await;
     }
 
-    /// One round over all shards. Answers how long the next may wait.
+    /// One round over the shards whose time has come. Answers when the next is due.
     async fn round(
         self: &Arc<Self>,
         round: &mut Round,
         steps: &Arc<Semaphore>,
         tasks: &TaskTracker,
-    ) -> Result<Duration, StoreError> {
-        if round.prefixes_read.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
-            round.prefixes = self.dialer.store.prefixes().await?;
-            round.prefixes_read = Some(Instant::now());
-        }
+        stop: &CancellationToken,
+    ) -> Result<Instant, StoreError> {
         if round.swept.elapsed() > self.sweep_every {
             round.swept = Instant::now();
             self.dialer.sweep().await?;
         }
+        let now = Instant::now();
         let free = steps.available_permits();
+        let mut wants = BTreeMap::new();
+        if now >= round.bring && free > 0 {
+            wants = round.hopper.wants(free.min(MOST));
+        }
         let live = (free / 2).min(LIVE_PER_SHARD);
-        let Budget { ready, urgent, wait } = round.budget;
-        let (ready, urgent) = (ready.min(free), urgent.min(free));
-        // What may be claimed is spread over the shards, and where it is less than they are, the first shard rotates.
-        let share = ready.div_ceil(usize::from(SHARDS));
-        let served = if share == 0 { 0 } else { ready.div_ceil(share) };
-        round.shard = (round.shard + u16::try_from(served).unwrap_or(1).max(1)) % SHARDS;
-        let first = round.shard;
-        let claims: Vec<_> = futures::stream::iter(0..SHARDS)
-            .map(|i| {
-                let shard = Shard((first + i) % SHARDS);
-                let ready = if usize::from(i) < served.max(1) { share } else { 0 };
-                let store = &self.dialer.store;
-                async move { store.claim(shard, self.lease, live, ready, urgent.min(8)).await }
-            })
-            .buffer_unordered(WIDTH)
-            .collect()
-            .await;
+        let urgent = if now >= round.urgent { free.min(URGENT_PER_SHARD) } else { 0 };
+        let claims = self.claim(round, wants, live, urgent).await;
 
         let mut waiting: Vec<Claimed> = Vec::new();
-        let mut next_due: Option<Millis> = None;
-        let (mut now, mut ready_left, mut worked) = (0, false, false);
         let mut failure = None;
-        for claim in claims {
-            let claim = match claim {
-                Ok(claim) => claim,
+        for (shard, claims) in claims {
+            let claims = match claims {
+                Ok(claims) => claims,
                 Err(error) => {
                     failure = Some(error);
                     continue;
                 }
             };
-            if claim.lost > 0 {
+            if claims.lost > 0 {
                 self.metrics.violated("Q1", "an id without a record stood in a queue");
             }
-            now = claim.now;
-            ready_left |= claim.ready_left;
-            if claim.next_due > 0 {
-                next_due = Some(next_due.map_or(claim.next_due, |due: Millis| due.min(claim.next_due)));
-            }
-            worked |= !claim.calls.is_empty();
-            for claimed in claim.calls {
+            round.hopper.saw(shard, &claims);
+            round.look_again(shard, &claims, live);
+            for claimed in claims.calls {
                 if claimed.call.phase() == Phase::Queued {
                     waiting.push(claimed);
                 } else {
@@ -155,31 +192,66 @@ impl Worker {
                 }
             }
         }
-        // The permit grants in the order of asking: an urgent call never stands behind a list.
-        waiting.sort_by_key(|claimed| claimed.call.campaign.is_some());
-        let asked = !waiting.is_empty();
-        round.budget = self
-            .dialer
-            .admit(waiting, &round.prefixes, |order| {
-                let (worker, steps) = (Arc::clone(self), Arc::clone(steps));
-                tasks.spawn(async move {
-                    let _step = steps.acquire_owned().await;
-                    let id = order.call.id.clone();
-                    if let Err(error) = worker.dialer.dial(order).await {
-                        tracing::warn!(call_id = %id, %error, "a dial was left to its lease");
-                    }
-                });
-            })
-            .await?;
+        let plan_wanted =
+            !round.hopper.is_empty() && !round.hopper.has_plan() && Instant::now() >= round.bring;
+        let dial = |order| self.spawn_dial(steps, tasks, stop, order);
+        let most = free.min(MOST);
+        let admitted = self.dialer.admit(waiting, &mut round.hopper, plan_wanted, most, stop, dial).await?;
+        round.bring_again(&admitted);
         if let Some(error) = failure {
             return Err(error);
         }
-        if asked && ready_left && round.budget.ready > 0 {
-            return Ok(Duration::ZERO);
+        let mut next = round.looks.iter().copied().min().unwrap_or(now) + TICK / 2;
+        if !round.hopper.is_empty() {
+            next = next.min(round.bring);
         }
-        let until_due = next_due.map_or(ROUND, |due| Duration::from_millis(due.saturating_sub(now).max(5)));
-        let pause = if worked { Duration::from_millis(20) } else { ROUND };
-        Ok(pause.min(until_due).min(wait.max(Duration::from_millis(5))))
+        // Where every step is taken nothing can be claimed.
+        Ok(if live == 0 { next.max(now + TICK) } else { next.max(now + TICK / 5) })
+    }
+
+    /// Claims from every shard whose time has come or of which calls are wanted.
+    async fn claim(
+        &self,
+        round: &Round,
+        mut wants: BTreeMap<u16, Vec<(CampaignId, u32)>>,
+        live: usize,
+        urgent: usize,
+    ) -> Vec<(Shard, Result<Claims, StoreError>)> {
+        let soon = Instant::now() + TICK / 2;
+        let asked: Vec<(Shard, Wants)> = (0..SHARDS)
+            .zip(&round.looks)
+            .filter_map(|(i, look)| {
+                let campaigns = wants.remove(&i);
+                let asked = campaigns.is_some() || *look <= soon;
+                asked.then(|| (Shard(i), Wants { live, urgent, campaigns: campaigns.unwrap_or_default() }))
+            })
+            .collect();
+        futures::stream::iter(asked)
+            .map(|(shard, wants)| {
+                let store = &self.dialer.store;
+                async move { (shard, store.claim(shard, self.lease, &wants).await) }
+            })
+            .buffer_unordered(WIDTH)
+            .collect()
+            .await
+    }
+
+    fn spawn_dial(
+        self: &Arc<Self>,
+        steps: &Arc<Semaphore>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+        order: DialOrder,
+    ) {
+        let (worker, stop) = (Arc::clone(self), stop.clone());
+        // It counts among the steps and waits for none: its moment would pass.
+        let step = Arc::clone(steps).try_acquire_owned().ok();
+        tasks.spawn(async move {
+            let _step = step;
+            if let Err(error) = worker.dialer.dial(order, &stop).await {
+                tracing::warn!(%error, "a dial was left to its lease");
+            }
+        });
     }
 
     fn spawn(self: &Arc<Self>, steps: &Arc<Semaphore>, tasks: &TaskTracker, call: Call) {

@@ -168,11 +168,29 @@ impl Archive {
         self.counted(result)
     }
 
+    /// Stores these very bytes, which are JSON: for documents whose hash is known elsewhere.
+    ///
+    /// # Errors
+    /// Where S3 is away or refuses.
+    pub async fn put_bytes(&self, key: &str, body: Bytes) -> Result<(), ArchiveError> {
+        let result = upload::put(self, key, JSON, body).await;
+        self.counted(result)
+    }
+
     /// Reads a JSON document; `None` where there is none.
     ///
     /// # Errors
     /// Where S3 is away or refuses, or the object is no JSON.
     pub async fn get_json(&self, key: &str) -> Result<Option<Value>, ArchiveError> {
+        let body = self.get_bytes(key).await?;
+        Ok(body.map(|body| serde_json::from_slice(&body)).transpose()?)
+    }
+
+    /// Reads an object of ours, as it stands; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where S3 is away or refuses.
+    pub async fn get_bytes(&self, key: &str) -> Result<Option<Vec<u8>>, ArchiveError> {
         const OPERATION: &str = "GetObject";
         let answer = self.s3.get_object().bucket(&*self.bucket).key(key).send();
         let object = match Box::pin(answer).await {
@@ -182,7 +200,39 @@ impl Archive {
         };
         let body =
             read(object.body).await.map_err(|why| ArchiveError::Unavailable { operation: OPERATION, why })?;
-        Ok(Some(serde_json::from_slice(&body)?))
+        Ok(Some(body))
+    }
+
+    /// The keys that begin with `prefix` and are greater than `after`, in order, those that `keep` keeps.
+    ///
+    /// # Errors
+    /// Where S3 is away or refuses.
+    pub async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        keep: impl Fn(&str) -> bool + Send,
+    ) -> Result<Vec<String>, ArchiveError> {
+        let (mut kept, mut next) = (Vec::new(), None::<String>);
+        loop {
+            let page = self
+                .s3
+                .list_objects_v2()
+                .bucket(&*self.bucket)
+                .prefix(prefix)
+                .set_start_after(after.map(str::to_owned))
+                .set_continuation_token(next)
+                .send();
+            let page =
+                Box::pin(page).await.map_err(|error| ArchiveError::from_sdk("ListObjectsV2", &error))?;
+            kept.extend(
+                page.contents().iter().filter_map(|o| o.key()).filter(|k| keep(k)).map(str::to_owned),
+            );
+            next = page.next_continuation_token().map(str::to_owned);
+            if next.is_none() {
+                return Ok(kept);
+            }
+        }
     }
 
     /// Whether an object exists.

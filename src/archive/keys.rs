@@ -43,6 +43,51 @@ pub fn audit_id(call: &CallId, kind: &str, n: u32) -> String {
     hex::encode(&Sha256::digest(format!("{call}:{kind}:{n}").as_bytes())[..8])
 }
 
+/// A sealed segment of evidence: which chain (`s07`), its number in it, and the first 16 hex digits of its bytes' SHA-256,
+/// so that a changed object no longer fits its name.
+#[must_use]
+pub fn segment(made_at: Millis, chain: &str, seq: u64, sha256: &str) -> String {
+    audit(made_at, &format!("{chain}-{seq:08}-{}", sha256.get(..16).unwrap_or(sha256)))
+}
+
+/// What a segment's key says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentName {
+    /// The chain, such as `s07`.
+    pub chain: String,
+    /// Its number in the chain, from 1.
+    pub seq: u64,
+    /// The first 16 hex digits of its bytes' SHA-256.
+    pub short: String,
+}
+
+/// Reads a segment's key; `None` for the key of anything else in the audit trail.
+#[must_use]
+pub fn read_segment(key: &str) -> Option<SegmentName> {
+    let (_, id) =
+        key.strip_prefix(AUDIT_PREFIX)?.rsplit_once("/audit_")?.1.strip_suffix(".json")?.split_once('_')?;
+    let mut parts = id.split('-');
+    let (chain, seq, short) = (parts.next()?, parts.next()?, parts.next()?);
+    let shard = chain.strip_prefix('s')?;
+    let shaped = parts.next().is_none()
+        && shard.len() == 2
+        && shard.bytes().all(|b| b.is_ascii_digit())
+        && seq.len() >= 8
+        && short.len() == 16
+        && short.bytes().all(|b| b.is_ascii_hexdigit());
+    let seq = seq.parse().ok()?;
+    shaped.then(|| SegmentName { chain: chain.to_owned(), seq, short: short.to_owned() })
+}
+
+/// What every key of the audit trail begins with.
+pub const AUDIT_PREFIX: &str = "audit/";
+
+/// What the keys of the audit trail of a day, and of all days after it, are not less than.
+#[must_use]
+pub fn audit_day(at: Millis) -> String {
+    format!("{AUDIT_PREFIX}{}", date(at))
+}
+
 fn date(at: Millis) -> String {
     time(at).strftime("%Y/%m/%d").to_string()
 }
@@ -73,6 +118,27 @@ mod tests {
         assert_eq!(audit(at, &id), format!("audit/2024/01/15/audit_20240115T103000123Z_{id}.json"));
         assert_eq!(id, audit_id(&call, "attempt", 1));
         assert_ne!(id, audit_id(&call, "attempt", 2));
+    }
+
+    #[test]
+    fn a_segment_is_known_by_its_name() {
+        let at = 1_705_314_600_123;
+        let sha = "0123456789abcdef0123456789abcdef";
+        let key = segment(at, "s07", 12, sha);
+        assert_eq!(key, "audit/2024/01/15/audit_20240115T103000123Z_s07-00000012-0123456789abcdef.json");
+        let name = SegmentName { chain: "s07".into(), seq: 12, short: "0123456789abcdef".into() };
+        assert_eq!(read_segment(&key), Some(name));
+        assert!(key > audit_day(at) && key < audit_day(at + 86_400_000));
+        let call = CallId::parse("call_070000000000000000000007").expect("an id");
+        for other in [
+            audit(at, &audit_id(&call, "call_concluded", 0)),
+            key.replace("s07", "x07"),
+            key.replace("-0123456789abcdef", ""),
+            key.replace(".json", ""),
+            format!("calls/{key}"),
+        ] {
+            assert_eq!(read_segment(&other), None, "{other}");
+        }
     }
 
     #[test]

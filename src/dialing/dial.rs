@@ -1,50 +1,83 @@
-//! The point of no return: `DialStarted` is durable before the request leaves, and what is unclear afterwards is looked
-//! up, never dialed again.
+//! The point of no return: `DialStarted` is durable before the request leaves at its granted moment, and what is unclear
+//! afterwards is looked up, never dialed again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Millis, SECOND};
 use crate::base::fault;
 use crate::carrier::twilio::{Amd, CreateCall, DialOutcome, FinalKind, RefusalKind};
 use crate::dialing::Dialer;
-use crate::dialing::admit::DialOrder;
 use crate::domain::call::{Call, Event, Leg};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::talk::Voicemail;
-use crate::store::{Applied, StartChecks, StoreError};
+use crate::store::{Start, StoreError};
+
+/// How long before its moment a call is started that was granted a far one.
+const RUN_UP: Duration = Duration::from_millis(150);
+
+/// A call that was granted a moment.
+#[derive(Debug)]
+pub struct DialOrder {
+    pub(super) dial: Dial,
+    pub(super) moment: Moment,
+}
+
+/// How far it is.
+#[derive(Debug)]
+pub(super) enum Dial {
+    /// `DialStarted` is written.
+    Started(Box<Call>),
+    /// Still to be started: its moment is far.
+    Far(Box<Start>),
+}
+
+/// When and how it is dialed.
+#[derive(Debug)]
+pub(super) struct Moment {
+    /// Not before.
+    pub earliest: Instant,
+    /// Not after: its moment in the fleet's rate is gone then.
+    pub use_by: Instant,
+    /// What a machine gets that answers.
+    pub voicemail: Voicemail,
+}
 
 impl Dialer {
-    /// Dials one call at its moment.
+    /// Dials one call at its moment; where `stop` comes before a far moment, the call goes back instead.
     ///
     /// # Errors
     /// Where Redis does not answer. Before `DialStarted` nothing was sent; after it the lease brings the call back as one
     /// that may have been dialed.
-    pub async fn dial(&self, order: DialOrder) -> Result<(), StoreError> {
-        // Read before anything is durable: past that point a Redis that hesitates must not keep the request back.
-        let voicemail = self.store.voicemail_of(&order.call).await?;
-        tokio::time::sleep_until(order.earliest.into()).await;
-        let checks = StartChecks { leg_wait: self.config.leg_wait };
-        let before = order.call.clone();
-        let call = match self.store.start(order.call, Some(order.evidence), &self.rules, checks).await? {
-            Applied::Done(call, _) => *call,
-            Applied::Stale(_) | Applied::Gone => {
-                self.effects.release(&before, None).await;
-                return Ok(());
+    pub async fn dial(&self, order: DialOrder, stop: &CancellationToken) -> Result<(), StoreError> {
+        let DialOrder { dial, moment: Moment { earliest, use_by, voicemail } } = order;
+        let call = match dial {
+            Dial::Started(call) => call,
+            Dial::Far(start) => {
+                let near = earliest.checked_sub(RUN_UP).unwrap_or(earliest);
+                tokio::select! {
+                    () = stop.cancelled() => return self.give_back(&start.call).await,
+                    () = tokio::time::sleep_until(near.into()) => {}
+                }
+                let Some(call) = self.start_one(*start).await? else { return Ok(()) };
+                call
             }
-            Applied::Refused { reason, until } => return self.put_back(before, &reason, until).await,
         };
+        tokio::time::sleep_until(earliest.into()).await;
         fault::point("before_post");
-        if Instant::now() > order.earliest + self.config.use_by {
-            // Its moment in the fleet's rate is gone; another dial may have it now.
+        if Instant::now() > use_by {
+            // Another dial may have its moment now.
             self.metrics.dial_outcomes.with_label_values(&["not_sent"]).inc();
             let until = self.clock.now();
-            return self.apply(call, Event::NotSent { until }).await.map(drop);
+            return self.apply(*call, Event::NotSent { until }).await.map(drop);
         }
         let outcome = self.post(&call, voicemail).await;
         fault::point("after_post");
+        self.senses.note(&outcome);
         let (event, label) = self.consequence(&call, outcome);
         self.metrics.dial_outcomes.with_label_values(&[label]).inc();
-        self.apply(call, event).await.map(drop)
+        self.apply(*call, event).await.map(drop)
     }
 
     async fn post(&self, call: &Call, voicemail: Voicemail) -> DialOutcome {
@@ -54,7 +87,7 @@ impl Dialer {
         let recording = self.urls.recording(&call.id, attempt);
         let request = CreateCall {
             to: &call.body.phone,
-            from: &self.config.from,
+            from: call.body.caller.as_deref().unwrap_or(&self.config.from),
             answer_url: &answer,
             fallback_url: &fallback,
             status_url: &status,

@@ -3,12 +3,15 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `admit` | claimed calls: a permit of the fleet, or back to where they waited |
+//! | `hopper` | what waits in which shard, and how much of it the next claims bring |
+//! | `admit` | claimed calls: a permit of the fleet and a start, or back to where they waited |
 //! | `verdict` | may this person be called now? expiry, window, lists |
 //! | `callers` | the numbers we call from: which of them, for which callee |
 //! | `alternates` | a call that goes on at another number of its contact |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
+//! | `gates` | what carrier, model and outbox say of themselves, for pacing |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
+//! | `openings` | when a call may next be dialed, for who promises a time |
 //! | `effects` | what a commit leaves to do at the carrier |
 //! | `sweep` | capacity slots that nobody gave back |
 
@@ -17,6 +20,9 @@ mod alternates;
 mod callers;
 mod dial;
 mod effects;
+mod gates;
+mod hopper;
+mod openings;
 mod sweep;
 mod verdict;
 mod watch;
@@ -30,11 +36,14 @@ use crate::carrier::twilio::Twilio;
 use crate::carrier::twilio::urls::Urls;
 use crate::domain::call::Rules;
 use crate::domain::window::{Rules as CallingRules, Window};
-use crate::store::Store;
+use crate::store::{Account, Store};
 
-pub use admit::Budget;
+pub use admit::Admitted;
 pub use callers::{CallerLimits, Callers};
+pub use dial::DialOrder;
 pub use effects::Effects;
+pub use gates::Senses;
+pub use hopper::Hopper;
 
 /// What dialing needs to know.
 #[derive(Clone)]
@@ -43,10 +52,8 @@ pub struct DialConfig {
     pub from: String,
     /// The numbers we call from.
     pub callers: Arc<Callers>,
-    /// Calls per second, for the whole fleet; 0 = no limit of ours.
-    pub max_cps: f64,
-    /// Calls at once, for the whole fleet; 0 = no limit of ours.
-    pub max_concurrent: u32,
+    /// The limits of the whole fleet.
+    pub account: Account,
     /// `CALL_WINDOW`.
     pub window: Window,
     /// The law as data.
@@ -82,6 +89,8 @@ pub struct Dialer {
     pub config: Arc<DialConfig>,
     /// What is left to do after commits.
     pub effects: Effects,
+    /// What was learned of the carrier since the last permit.
+    pub senses: Arc<Senses>,
     /// Counters.
     pub metrics: Metrics,
     /// Time.

@@ -1,12 +1,14 @@
 //! Calls coming in, being looked at and being claimed.
 
-use futures::future::try_join_all;
+use std::collections::BTreeMap;
 
 use fred::prelude::*;
+use futures::future::try_join_all;
 
 use crate::base::clock::{DAY, Millis};
 use crate::domain::call::Call;
-use crate::domain::ids::{CallId, Shard};
+use crate::domain::campaign::Priority;
+use crate::domain::ids::{CallId, CampaignId, Shard};
 use crate::domain::talk::Line;
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
@@ -38,17 +40,47 @@ pub struct Claimed {
     pub suppressed: bool,
 }
 
+/// What a claim is to bring at most.
+#[derive(Clone, Debug, Default)]
+pub struct Wants {
+    /// Calls whose time has come: those under way, and those that go back to their lanes.
+    pub live: usize,
+    /// Calls of the urgent lane.
+    pub urgent: usize,
+    /// Calls of campaigns; one that is not named brings none.
+    pub campaigns: Vec<(CampaignId, u32)>,
+}
+
+/// Calls of a campaign that wait in a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Whose.
+    pub campaign: CampaignId,
+    /// How many in its high, its normal and its low lane.
+    pub lanes: [u64; 3],
+}
+
+impl Waiting {
+    /// How many in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.lanes.iter().sum()
+    }
+}
+
 /// What one claim brought.
 #[derive(Debug, Default)]
 pub struct Claims {
-    /// The calls.
+    /// The calls, of each campaign in the order they waited.
     pub calls: Vec<Claimed>,
     /// Redis' time, ms.
     pub now: Millis,
     /// When the next call of this shard is due, ms; 0 = none.
     pub next_due: Millis,
-    /// Are there calls left that wait for admission?
-    pub ready_left: bool,
+    /// How many calls of the urgent lane still wait.
+    pub urgent: u64,
+    /// Campaigns of which calls still wait.
+    pub waiting: Vec<Waiting>,
     /// Ids without a record, removed (invariant Q1).
     pub lost: u64,
 }
@@ -74,7 +106,7 @@ impl Store {
     /// # Errors
     /// Where Redis does not answer; some may have been accepted, and the same ids may be handed in again.
     pub async fn submit(&self, calls: &[Call], now: Millis) -> Result<Vec<Submitted>, StoreError> {
-        let mut by_shard: std::collections::BTreeMap<Shard, Vec<usize>> = std::collections::BTreeMap::new();
+        let mut by_shard: BTreeMap<Shard, Vec<usize>> = BTreeMap::new();
         for (i, call) in calls.iter().enumerate() {
             by_shard.entry(call.id.shard()).or_default().push(i);
         }
@@ -157,32 +189,35 @@ impl Store {
         Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// Claims what is due in a shard: at most `live` calls that are under way, `ready` that wait, `urgent` that wait in
-    /// the urgent lane. Each is ours for `lease` ms.
+    /// Claims what is due in a shard and heads of the lanes that are wanted; a campaign's high lane is drained before its
+    /// others. Each call is ours for `lease` ms.
     ///
     /// # Errors
     /// Where Redis does not answer. Nothing is lost: what was claimed comes due again.
-    pub async fn claim(
-        &self,
-        shard: Shard,
-        lease: Millis,
-        live: usize,
-        ready: usize,
-        urgent: usize,
-    ) -> Result<Claims, StoreError> {
+    pub async fn claim(&self, shard: Shard, lease: Millis, wants: &Wants) -> Result<Claims, StoreError> {
         let keys = vec![keys::due(shard), keys::active(shard), keys::suppression(shard)];
-        let args = vec![
-            keys::tag(shard),
-            lease.to_string(),
-            live.to_string(),
-            ready.to_string(),
-            urgent.to_string(),
-        ];
+        let mut args =
+            vec![keys::tag(shard), lease.to_string(), wants.live.to_string(), wants.urgent.to_string()];
+        for (campaign, n) in wants.campaigns.iter().filter(|(_, n)| *n > 0) {
+            args.extend([campaign.to_string(), n.to_string()]);
+        }
         let answer = scripts::CLAIM.run(self, keys, args).await?.into_array();
         let at = |i: usize| u64::try_from(scripts::number(answer.get(i))).unwrap_or(0);
-        let mut claims =
-            Claims { now: at(0), next_due: at(1), ready_left: at(2) > 0, lost: at(3), calls: Vec::new() };
-        for row in answer.get(4..).unwrap_or_default().chunks_exact(3) {
+        let mut claims = Claims { now: at(0), next_due: at(1), lost: at(2), ..Claims::default() };
+        let lanes = usize::try_from(at(3)).unwrap_or(0);
+        let calls = 4 + 2 * lanes;
+        let mut waiting: BTreeMap<CampaignId, [u64; 3]> = BTreeMap::new();
+        for i in (4..calls).step_by(2) {
+            let lane = answer.get(i).map(scripts::text).unwrap_or_default();
+            let (campaign, priority) = Priority::of_lane(&lane);
+            match CampaignId::parse(campaign) {
+                Some(id) => waiting.entry(id).or_default()[priority as usize] += at(i + 1),
+                None => claims.urgent += at(i + 1),
+            }
+        }
+        let campaigns = waiting.into_iter();
+        claims.waiting = campaigns.map(|(campaign, lanes)| Waiting { campaign, lanes }).collect();
+        for row in answer.get(calls..).unwrap_or_default().chunks_exact(3) {
             let id = CallId::parse(&scripts::text(&row[0])).ok_or(StoreError::Protocol("claim"))?;
             match Call::decode(&id, &scripts::text(&row[1])) {
                 Ok(call) => claims.calls.push(Claimed { call, suppressed: scripts::text(&row[2]) == "1" }),

@@ -92,6 +92,7 @@ impl Store {
         start: Option<StartChecks>,
     ) -> Result<Committed, StoreError> {
         let now = self.clock.now();
+        let evidence = super::audit::evidence(&change, now);
         let tally = Tally::of(&change, now);
         let Change { mut call, before, decides, unplaced, effects, lines, turn: answer, .. } = change;
         call.head.version = before.version.wrapping_add(1);
@@ -124,6 +125,9 @@ impl Store {
                 "start".into(),
                 json!({"cap": self.config.frequency_cap, "window": DAY, "leg_wait": start.leg_wait, "member": member}),
             );
+        }
+        if let Some(line) = evidence {
+            plan.insert("audit".into(), json!(line.to_string()));
         }
         if unplaced {
             plan.insert("unplaced".into(), json!(member));
@@ -188,6 +192,7 @@ impl Store {
             keys::phone(shard, &call.phone_hash),
             keys::rate_limit(shard, &call.phone_hash),
             keys::outbox_call(&call.id),
+            keys::audit(shard),
         ];
         let args = vec![keys::tag(shard), call.id.to_string(), call.encode(), Json::Object(plan).to_string()];
         let answer = scripts::COMMIT.run(self, keys, args).await?.into_array();
@@ -241,31 +246,7 @@ impl Store {
     ///
     /// # Errors
     /// Where Redis does not answer in time.
-    pub async fn apply(&self, call: Call, event: Event, rules: &Rules) -> Result<Applied, StoreError> {
-        self.apply_guarded(call, event, rules, None).await
-    }
-
-    /// The same for `DialStarted`, with the checks of the person.
-    ///
-    /// # Errors
-    /// Where Redis does not answer in time: the dial must not be placed then.
-    pub async fn start(
-        &self,
-        call: Call,
-        evidence: Option<Json>,
-        rules: &Rules,
-        checks: StartChecks,
-    ) -> Result<Applied, StoreError> {
-        self.apply_guarded(call, Event::DialStarted { evidence }, rules, Some(checks)).await
-    }
-
-    async fn apply_guarded(
-        &self,
-        mut call: Call,
-        event: Event,
-        rules: &Rules,
-        checks: Option<StartChecks>,
-    ) -> Result<Applied, StoreError> {
+    pub async fn apply(&self, mut call: Call, event: Event, rules: &Rules) -> Result<Applied, StoreError> {
         let epoch = call.head.epoch;
         let own = self.own_rules(&call, &event, rules).await?;
         let rules = own.as_ref().unwrap_or(rules);
@@ -276,7 +257,7 @@ impl Store {
             }
             let decides = change.decides;
             // Boxed: the record and its plan are large, and every engine awaits this from deep inside its own future.
-            match Box::pin(self.commit(change, None, checks)).await? {
+            match Box::pin(self.commit(change, None, None)).await? {
                 Committed::Done(call, effects) => return Ok(Applied::Done(call, effects)),
                 Committed::Conflict(theirs) if decides && theirs.head.epoch != epoch => {
                     return Ok(Applied::Stale(theirs));
@@ -289,7 +270,7 @@ impl Store {
         }
     }
 
-    /// The rules with the retries of the call's campaign, where the event ends an attempt and the campaign has its own.
+    /// The rules with the retries and the end of the call's campaign, where the event ends an attempt.
     async fn own_rules(
         &self,
         call: &Call,
@@ -299,7 +280,9 @@ impl Store {
         if !matches!(event, Event::HungUp { .. } | Event::RefusedForGood { .. }) {
             return Ok(None);
         }
-        let retries = self.campaign_of(call).await?.and_then(|campaign| campaign.retries);
-        Ok(retries.map(|retry| Rules { retry, ..rules.clone() }))
+        Ok(self.campaign_of(call).await?.map(|campaign| {
+            let retry = campaign.retries.unwrap_or_else(|| rules.retry.clone());
+            Rules { retry, not_after: campaign.expires_at, ..rules.clone() }
+        }))
     }
 }

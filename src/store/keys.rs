@@ -39,6 +39,32 @@ pub(super) fn rate_limit(shard: Shard, hash: &PhoneHash) -> String {
 pub(super) fn suppression(shard: Shard) -> String {
     format!("SUPPRESSION:{}", tag(shard))
 }
+<<<<<<< HEAD
+/// Do-not-call entries of prefixes, the same in every shard: `+1900`, `+1900:cmp_…`.
+pub(super) fn prefixes(shard: Shard) -> String {
+    format!("PREFIXES:{}", tag(shard))
+}
+/// Raised by every change of a do-not-call list that this shard reads.
+pub(super) fn dnc_version(shard: Shard) -> String {
+    format!("DNC_VERSION:{}", tag(shard))
+}
+=======
+>>>>>>> chain
+/// Lines of evidence that wait to be sealed.
+pub(super) fn audit(shard: Shard) -> String {
+    format!("AUDIT:{}", tag(shard))
+}
+<<<<<<< HEAD
+=======
+/// The newest segment of the shard's chain of evidence.
+pub(super) fn audit_head(shard: Shard) -> String {
+    format!("AUDIT_HEAD:{}", tag(shard))
+}
+/// Who seals the shard's evidence now.
+pub(super) fn audit_lease(shard: Shard) -> String {
+    format!("AUDIT_LEASE:{}", tag(shard))
+}
+>>>>>>> chain
 pub(super) fn stats(shard: Shard, day: &str) -> String {
     format!("STATS:{}:{day}", tag(shard))
 }

@@ -6,7 +6,9 @@
 //! | `keys` | every key's name |
 //! | `scripts` | the Lua scripts and how they are called |
 //! | `calls` | submit, load, claim |
+//! | `start` | claimed calls that wait: dials started, put off, put back, in batches |
 //! | `commit` | the write door |
+//! | `audit` | lines of evidence until they are sealed, and the heads of their chains |
 //! | `transcript` | a transcript made shorter |
 //! | `turns` | a turn's lease and journal |
 //! | `capacity` | calls per second and slots of the whole fleet |
@@ -18,6 +20,7 @@
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
 
+mod audit;
 mod calls;
 mod campaigns;
 mod capacity;
@@ -29,6 +32,7 @@ mod nodes;
 mod outbox;
 mod people;
 mod scripts;
+mod start;
 mod stats;
 mod suppression;
 #[cfg(test)]
@@ -36,7 +40,8 @@ pub(crate) mod testing;
 mod transcript;
 mod turns;
 
-pub use calls::{Claimed, Claims, Submitted};
+pub use audit::AuditHead;
+pub use calls::{Claimed, Claims, Submitted, Waiting, Wants};
 pub use capacity::{
     Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback,
     FleetEvent, Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
@@ -45,6 +50,7 @@ pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
+pub use start::{Start, Started};
 pub use stats::{CallPage, Counters};
 pub use suppression::{Scope, Suppression};
 pub use turns::{Resumed, TurnLease};

@@ -39,6 +39,9 @@ macro_rules! scripts {
 scripts! {
     SUBMIT = "submit",
     CLAIM = "claim",
+    YIELD = "yield",
+    DEFER = "defer",
+    START = "start",
     COMMIT = "commit",
     PERMIT = "permit" of [
         "permit_head",
@@ -56,6 +59,7 @@ scripts! {
     OUTBOX_REPLAY = "outbox_replay",
     OUTBOX_ERASE = "outbox_erase",
     SUPPRESS = "suppress",
+    AUDIT_SEAL = "audit_seal",
     REPLACE_TRANSCRIPT = "replace_transcript",
 }
 

@@ -83,6 +83,7 @@ impl World {
             account_sid: "AC1".into(),
             caller_id: "+14155550100".into(),
             transfer_to: None,
+            openings: Arc::new(|_, _, at| Some(at)),
             timing: TurnTiming { hold: Duration::from_secs(30), ..TurnTiming::default() },
             metrics: Metrics::new(),
             clock: Clock::System,
@@ -104,7 +105,9 @@ impl World {
         store.submit_one(&call, None, now).await.unwrap();
         let mut change = call.change();
         let leg = Leg { attempt: 1, sid: "CA1".into() };
-        for event in [Event::DialStarted { evidence: None }, Event::Answered(leg)] {
+        for event in
+            [Event::DialStarted { caller: "+14155550199".into(), evidence: None }, Event::Answered(leg)]
+        {
             change.apply(event, &self.transport.rules, now).unwrap();
         }
         change.call.body.dialogue = Dialogue { turn: 1, ..Dialogue::default() };

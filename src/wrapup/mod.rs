@@ -9,8 +9,10 @@
 //! | `conclude` | a call in wrap-up: transcript, outcome, audit, status, then `Concluded` |
 //! | `extract` | the model reads the transcript once more, as data, by the agent's schema |
 //! | `documents` | what is written: transcript, audit record, status |
+//! | `chain/` | evidence: sealed into chains of segments, and verified |
 //! | `recording` | the sound: from the carrier into S3, and away from the carrier |
 
+pub mod chain;
 mod conclude;
 mod documents;
 mod extract;
@@ -94,8 +96,8 @@ fn refused(call: &Call, needs_consent: bool) -> bool {
     needs_consent && call.body.dialogue.consent == Some(false)
 }
 
-/// The status of a call that Redis no longer knows (48 h after its end), as it was archived; `None` for an unknown id,
-/// and for a call that ended without ever being dialed.
+/// The status of a call that Redis no longer knows (48 h after its end), as it was archived by its wrap-up or, where it
+/// was never dialed, when its evidence was sealed; `None` for an unknown id.
 ///
 /// # Errors
 /// Where S3 is away or refuses.

@@ -8,7 +8,7 @@ use super::{Fixture, json_request};
 use crate::base::clock::{DAY, HOUR, rfc3339};
 use crate::domain::call::{Artefact, Effect, Event, HangUpCause, Leg, Phase, Rules};
 use crate::domain::ids::CallId;
-use crate::store::{Committed, OutboxCounts, Settle, StartChecks, Store};
+use crate::store::{Applied, Committed, OutboxCounts, Settle, Start, StartChecks, Started, Store, Wants};
 
 const NUMBER: &str = "+1 (415) 555-2671";
 
@@ -127,14 +127,21 @@ async fn a_waiting_call_is_canceled_at_once_and_a_live_one_is_hung_up() {
 /// Brings a waiting call to ringing, as a worker would.
 async fn ring(store: &Store, id: &str, sid: &str) {
     let id = CallId::parse(id).unwrap();
-    let claims = store.claim(id.shard(), 10_000, 10, 10, 10).await.unwrap();
+    let wants = Wants { live: 10, urgent: 10, ..Wants::default() };
+    let claims = store.claim(id.shard(), 10_000, &wants).await.unwrap();
     let call = claims.calls.into_iter().map(|c| c.call).find(|c| c.id == id).unwrap();
-    let mut change = call.change();
-    let (rules, now) = (Rules::default(), claims.now);
-    change.apply(Event::DialStarted { evidence: None }, &rules, now).unwrap();
-    change.apply(Event::Rang(Leg { attempt: 1, sid: sid.into() }), &rules, now).unwrap();
-    let done = store.commit(change, None, Some(StartChecks { leg_wait: 1_000 })).await.unwrap();
-    let Committed::Done(call, _) = done else { panic!("{done:?}") };
+    let rules = Rules::default();
+    let start = Start {
+        call,
+        caller: "+14155550199".into(),
+        caller_key: "a key".into(),
+        evidence: json!({"window": "open"}),
+    };
+    let done = store.start(vec![start], &rules, StartChecks { leg_wait: 1_000 }).await.remove(0);
+    let Started::Done(call) = done else { panic!("{done:?}") };
+    let rang = Event::Rang(Leg { attempt: 1, sid: sid.into() });
+    let done = store.apply(*call, rang, &rules).await.unwrap();
+    let Applied::Done(call, _) = done else { panic!("{done:?}") };
     assert_eq!(call.phase(), Phase::Ringing);
 }
 

@@ -196,6 +196,31 @@ impl Config {
         }
     }
 
+    /// Reads what the archive needs alone, and Redis where it is configured: whoever looks at evidence need not be able
+    /// to call anybody. `None` in the place of Redis: `PHONE_HASH_KEY` is not set or something about it is wrong.
+    ///
+    /// # Errors
+    /// What is wrong with the archive's variables.
+    pub fn archive_alone() -> Result<(S3Section, Option<RedisConfig>), Problems> {
+        let sources = Sources::new(std::env::vars_os(), dotenv::read(Path::new(".env")));
+        let get = |name: &str| sources.values.get(name).cloned();
+        let mut from = Reader::new(&get);
+        let s3 = S3Section::read(&mut from).filter(|_| from.problems.is_empty());
+        let Some(s3) = s3 else {
+            return Err(Problems { problems: from.problems, warnings: from.warnings });
+        };
+        // The strength of the key is the business of the nodes.
+        let redis = RedisSection::read(&mut from, None, false);
+        let redis = redis.map(|redis| RedisConfig {
+            url: redis.url.expose_secret().to_owned(),
+            phone_hash_key: redis.phone_hash_key,
+            default_webhook_url: None,
+            frequency_cap: 1,
+            allow_eviction: true,
+        });
+        Ok((s3, redis))
+    }
+
     /// What the store is connected with.
     #[must_use]
     pub fn store(&self) -> RedisConfig {

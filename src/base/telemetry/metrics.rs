@@ -117,6 +117,10 @@ metrics! {
     redis_errors: IntCounterVec = "carillon_redis_errors_total" ["script"];
     /// Objects put to S3 by result (ok, retry, refused, source).
     s3_puts: IntCounterVec = "carillon_s3_puts_total" ["result"];
+    /// Lines of evidence that are not sealed yet.
+    audit_lines_waiting: IntGauge = "carillon_audit_lines_waiting";
+    /// Segments of evidence sealed by this process.
+    audit_segments: IntCounter = "carillon_audit_segments_total";
     /// Requests to the model by result.
     model_requests: IntCounterVec = "carillon_model_requests_total" ["result"];
     /// Violations of an invariant seen in production; anything but 0 is a bug of ours.

@@ -37,6 +37,8 @@ pub enum HangUpCause {
 pub enum Event {
     /// Decision: the request to the carrier is about to leave. Durable before it does.
     DialStarted {
+        /// The number it is made from, E.164.
+        caller: String,
         /// Why this number may be called now: zones, rule, counters. Kept for the audit.
         evidence: Option<Value>,
     },
@@ -68,6 +70,8 @@ pub enum Event {
     LookedUpAbsent,
     /// Decision: the number is on a do-not-call list.
     Suppressed,
+    /// Decision: its campaign asks for a consent that it does not carry.
+    ConsentMissing,
     /// Decision: its time ran out.
     Expired,
     /// Decision: no permitted hour is left, ever.

@@ -17,7 +17,7 @@ impl Change {
     pub fn apply(&mut self, event: Event, rules: &Rules, now: Millis) -> Result<(), Stale> {
         use Event as E;
         match event {
-            E::DialStarted { evidence } => self.dial_started(evidence, rules, now),
+            E::DialStarted { caller, evidence } => self.dial_started(caller, evidence, rules, now),
             E::Deferred { until, reason } => self.requeue(&[Phase::Queued], until, Some(reason)),
             E::NotSent { until } => self.requeue(&[Phase::Dialing], until, None),
             E::RefusedForNow { until } => self.requeue(&[Phase::Dialing], until, Some("carrier")),
@@ -32,6 +32,9 @@ impl Change {
             E::DialUnknown => self.dial_unknown(rules, now),
             E::LookedUpAbsent => self.looked_up_absent(rules, now),
             E::Suppressed => self.end_unplaced(Ending::new(Disposition::Suppressed, "do_not_call"), now),
+            E::ConsentMissing => {
+                self.end_unplaced(Ending::new(Disposition::Suppressed, "consent_missing"), now)
+            }
             E::Expired => self.end_unplaced(Ending::new(Disposition::Expired, "expired"), now),
             E::OutOfWindow { reason } => {
                 self.end_unplaced(Ending::new(Disposition::OutOfWindow, &reason), now)
@@ -61,6 +64,7 @@ impl Change {
 
     fn dial_started(
         &mut self,
+        caller: String,
         evidence: Option<serde_json::Value>,
         rules: &Rules,
         now: Millis,
@@ -73,6 +77,7 @@ impl Change {
         self.call.head.due = now + rules.timings.dial_lease;
         self.call.body.dialed_at = Some(now);
         self.call.body.waiting_for = None;
+        self.call.body.caller = Some(caller);
         self.call.body.evidence = evidence;
         self.count("started");
         Ok(())

@@ -62,7 +62,10 @@ fn after(mut call: Call, events: impl IntoIterator<Item = Event>) -> Call {
 }
 
 fn started() -> Event {
-    Event::DialStarted { evidence: Some(json!({"zone": "America/Los_Angeles"})) }
+    Event::DialStarted {
+        caller: "+14155550199".into(),
+        evidence: Some(json!({"zone": "America/Los_Angeles"})),
+    }
 }
 
 /// A call in each state; Dialing once without and once with a sid (`d`).
@@ -108,6 +111,7 @@ fn table() -> Vec<(&'static str, Event, &'static str)> {
         ("dial unknown", Event::DialUnknown, ".U......"),
         ("looked up, absent", Event::LookedUpAbsent, "...U...."),
         ("suppressed", Event::Suppressed, "E......."),
+        ("no consent", Event::ConsentMissing, "E......."),
         ("expired", Event::Expired, "E......."),
         ("out of window", Event::OutOfWindow { reason: "zone_unknown".into() }, "E......."),
         ("superseded", Event::Superseded, "E......."),

@@ -1,6 +1,6 @@
 -- The one write door: the record, its due time, its transcript, the outbox and all that belongs to the change, or nothing.
 -- KEYS: 1 CALL_SESSION  2 DUE  3 TRANSCRIPT  4 TURN  5 JOURNAL  6 OUTBOX_DUE  7 OUTBOX_COUNT  8 SUPPRESSION  9 STATS day
---       10 PHONE bucket  11 RATE_LIMIT  12 OUTBOX_CALL
+--       10 PHONE bucket  11 RATE_LIMIT  12 OUTBOX_CALL  13 AUDIT
 -- ARGV: 1 key tag "{sNN}"  2 call id  3 new record  4 plan (JSON: see store/commit.rs)
 -- RETURNS: {"ok"} | {"conflict", record} | {"gone"} | {"lost"} (the turn's lease is another's) |
 --          {"refused", reason, when to look again (ms)}
@@ -114,6 +114,8 @@ if plan.suppress then
     end
   end
 end
+
+if plan.audit then redis.call('RPUSH', KEYS[13], plan.audit) end
 
 for _, notice in ipairs(plan.notices or {}) do
   local key = 'OUTBOX:' .. tag .. ':' .. notice.id

@@ -126,11 +126,11 @@ local callers = {}
 local function caller_of(key)
   local c = callers[key]
   if c then return c end
-  local v = call('HMGET', 'CALLER:{cap}:' .. key, 'base', 'day', 'today', 'till', 'level', 'probes', 'results', 'daily')
+  local v = call('HMGET', 'CALLER:{cap}:' .. key, 'base', 'day', 'today', 'till', 'level', 'probes', 'results', 'daily', 'last_bad')
   -- Three days from the first call of a day, which is longer than any rest.
   c = {key = key, is_new = tonumber(v[2] or '0') ~= today, base = tonumber(v[1] or '0'), today = tonumber(v[2] or '0') == today and tonumber(v[3] or '0') or 0,
     field = '@' .. key, breaker = 'caller:' .. key, till = tonumber(v[4] or '0'), level = tonumber(v[5] or '0'), probes = tonumber(v[6] or '-1'),
-    results = tonumber(v[7] or '0'), daily = v[8] or '0'}
+    results = tonumber(v[7] or '0'), daily = v[8] or '0', last_bad = v[9] or ''}
   callers[key] = c
   if c.level > 0 and c.till <= now and c.probes < 0 then
     c.probes, c.results, c.changed = T.probes, 0, true

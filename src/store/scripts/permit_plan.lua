@@ -160,7 +160,7 @@ for key, c in pairs(callers) do
   if c.changed then
     local name = 'CALLER:{cap}:' .. key
     call('HSET', name, 'base', format('%.3f', c.base), 'day', int(today), 'today', int(c.today), 'till', int(c.till), 'level',
-      int(c.level), 'probes', int(c.probes), 'results', int(c.results), 'daily', c.daily)
+      int(c.level), 'probes', int(c.probes), 'results', int(c.results), 'daily', c.daily, 'last_bad', c.last_bad)
     if c.is_new then call('PEXPIRE', name, '259200000') end
   end
 end

@@ -79,7 +79,16 @@ local function release(id, epoch, outcome)
   local good = RANG_OR_BUSY[outcome] and 1 or 0
   local bad = (outcome == 'failed' or outcome == 'blocked') and 1 or 0
   if #held.destination > 0 and held.destination ~= '-' then sample('destination:' .. held.destination, good, bad, id) end
-  if #held.caller > 0 and held.caller ~= '-' then sample('caller:' .. held.caller, good, bad, id) end
+  if #held.caller > 0 and held.caller ~= '-' then
+    local name = 'caller:' .. held.caller
+    if bad == 1 and not breakers[name] then
+      -- One destination that fails again and again says nothing of the number.
+      local c = caller_of(held.caller)
+      if c.last_bad == held.destination then bad = 0 end
+      c.last_bad, c.changed = held.destination, true
+    end
+    sample(name, good, bad, id)
+  end
 end
 
 -- The lists stand in ARGV in the order of the header; slots of all that is named are read in one go.

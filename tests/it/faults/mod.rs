@@ -5,12 +5,14 @@
 //! | --- | --- |
 //! | `points` | one process, at one point of one call |
 //! | `random` | any process, at any time, while a long list is dialed |
+//! | `evidence` | the node that seals evidence, and the evidence itself |
 //! | `carrier` | the carrier's answers and callbacks |
 //! | `verdict` | how a list ended, against who the people are |
 //!
 //! `./scripts/test faults --seed N` shows the tables; the seed decides the people and the moments.
 
 mod carrier;
+mod evidence;
 mod points;
 mod random;
 mod verdict;

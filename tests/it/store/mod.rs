@@ -1,9 +1,11 @@
 //! The store on a real Redis. Each scenario runs on a server of its own here and, in `cluster`, on a cluster.
 
+mod batches;
 mod pacing;
 mod queue;
 mod random;
 mod speech;
+mod waits;
 mod write;
 
 use std::pin::Pin;
@@ -13,7 +15,9 @@ use carillon::base::clock::{Clock, Millis};
 use carillon::domain::call::{Body, Call, Event, Leg, Rules};
 use carillon::domain::ids::{CallId, CampaignId, Shard};
 use carillon::domain::phone::Phone;
-use carillon::store::{Applied, Claimed, Claims, RedisConfig, StartChecks, Store, StoreError};
+use carillon::store::{
+    Applied, Claimed, Claims, RedisConfig, Start, StartChecks, Started, Store, StoreError, Wants,
+};
 use secrecy::SecretBox;
 
 use pacing::{guards, numbers, rate, share};
@@ -77,7 +81,27 @@ impl Bed {
     }
 
     pub(crate) async fn claims(&self, shard: Shard, lease: Millis) -> Claims {
-        self.store.claim(shard, lease, 100, 100, 100).await.expect("redis answers")
+        // What waits is known only once it was looked at.
+        let wants = Wants { live: 100, urgent: 100, campaigns: Vec::new() };
+        let mut first = self.store.claim(shard, lease, &wants).await.expect("redis answers");
+        let campaigns = first.waiting.iter().map(|w| (w.campaign.clone(), 100)).collect();
+        let wants = Wants { live: 0, urgent: 0, campaigns };
+        let then = self.store.claim(shard, lease, &wants).await.expect("redis answers");
+        first.calls.extend(then.calls);
+        Claims { calls: first.calls, lost: first.lost + then.lost, ..then }
+    }
+
+    /// Claims calls whose time has come, and none that wait.
+    pub(crate) async fn claims_live(&self, shard: Shard) -> Claims {
+        let wants = Wants { live: 100, ..Wants::default() };
+        self.store.claim(shard, LONG, &wants).await.expect("redis answers")
+    }
+
+    /// Claims so many calls of each of these campaigns, and nothing else.
+    pub(crate) async fn bring(&self, shard: Shard, campaigns: &[(&CampaignId, u32)]) -> Claims {
+        let campaigns = campaigns.iter().map(|(id, n)| ((*id).clone(), *n)).collect();
+        let wants = Wants { live: 0, urgent: 0, campaigns };
+        self.store.claim(shard, LONG, &wants).await.expect("redis answers")
     }
 
     /// Hands a call in and claims it, alone in its shard.
@@ -99,7 +123,22 @@ impl Bed {
     }
 
     pub(crate) async fn start(&self, call: &Call) -> Result<Applied, StoreError> {
-        self.store.start(call.clone(), None, &self.rules, CHECKS).await
+        match self.start_all(std::slice::from_ref(call)).await.remove(0) {
+            Started::Done(call) => Ok(Applied::Done(call, Vec::new())),
+            Started::Refused { reason, until, .. } => Ok(Applied::Refused { reason, until }),
+            Started::Lost(call) => Ok(Applied::Stale(call)),
+            Started::Unclear(_, error) => Err(error),
+        }
+    }
+
+    pub(crate) async fn start_all(&self, calls: &[Call]) -> Vec<Started> {
+        let starts = calls.iter().map(|call| Start {
+            call: call.clone(),
+            caller: "+14155550199".into(),
+            caller_key: "a key".into(),
+            evidence: serde_json::json!({"window": "open"}),
+        });
+        self.store.start(starts.collect(), &self.rules, CHECKS).await
     }
 
     pub(crate) async fn started(&self, call: &Call) -> Call {
@@ -147,15 +186,24 @@ macro_rules! scenarios {
 scenarios! {
     queue::a_call_is_taken_in_once,
     queue::a_lapsed_lease_is_nobodys,
-    queue::urgent_first_and_lanes_share,
+    queue::a_claim_brings_what_is_wanted,
     queue::ids_without_a_record_are_counted,
     queue::a_list_is_paged_to_its_end,
+    batches::denied_calls_go_back_to_the_head,
+    batches::a_lane_is_drained_by_priority,
+    batches::put_off_calls_keep_what_was_learned,
+    batches::a_batch_starts_each_by_its_own_checks,
+    batches::a_start_is_written_once,
+    batches::campaigns_and_prefixes_are_listed_too,
     write::a_stale_epoch_never_writes,
     write::learning_of_a_waiting_call_leaves_it_in_its_place,
     write::a_dial_is_checked_against_the_person,
     write::an_opt_out_finds_the_others,
     write::an_ended_call_leaves_nothing_behind,
     write::events_go_in_order_and_die_and_return,
+    waits::waiting_calls_are_counted_by_reason,
+    waits::a_campaign_tries_again_as_it_says,
+    waits::a_callback_is_a_call_of_its_campaign,
     speech::a_turn_is_leased_resumed_and_answered_once,
     rate::moments_are_spaced_by_the_rate,
     rate::a_campaign_and_a_number_have_a_rate_of_their_own,

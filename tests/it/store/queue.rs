@@ -5,7 +5,7 @@ use std::time::Duration;
 use carillon::base::clock::{Clock, DAY};
 use carillon::domain::call::Event;
 use carillon::domain::ids::{CallId, CampaignId, Shard};
-use carillon::store::{Applied, Scope, Submitted, Suppression};
+use carillon::store::{Applied, Claims, Scope, Submitted, Suppression, Waiting, Wants};
 
 use super::{Bed, LONG};
 use crate::support::until;
@@ -43,7 +43,9 @@ pub(super) async fn a_lapsed_lease_is_nobodys(bed: &Bed) {
     assert_eq!(first.head.epoch, 1);
     // Due again, it goes back to its lane without being taken.
     until("the lease to end", Duration::from_secs(10), || async {
-        bed.store.claim(shard, LONG, 10, 0, 0).await.expect("redis answers").ready_left.then_some(())
+        let wants = Wants { live: 10, ..Wants::default() };
+        let claims = bed.store.claim(shard, LONG, &wants).await.expect("redis answers");
+        (claims.urgent > 0).then_some(())
     })
     .await;
     let late = Event::Deferred { until: Clock::System.now() + DAY, reason: "window" };
@@ -53,7 +55,7 @@ pub(super) async fn a_lapsed_lease_is_nobodys(bed: &Bed) {
     assert!(bed.claims(shard, LONG).await.calls.is_empty(), "leased");
 }
 
-pub(super) async fn urgent_first_and_lanes_share(bed: &Bed) {
+pub(super) async fn a_claim_brings_what_is_wanted(bed: &Bed) {
     let shard = Shard(7);
     let lists = [CampaignId::random(), CampaignId::random()];
     let numbers = bed.calls_in(shard, 21, None);
@@ -62,16 +64,21 @@ pub(super) async fn urgent_first_and_lanes_share(bed: &Bed) {
         call.campaign = (i < 20).then(|| lists[i % 2].clone());
         bed.submit(&call).await;
     }
-    let none = bed.store.claim(shard, LONG, 10, 0, 0).await.expect("redis answers");
-    assert!(none.calls.is_empty() && none.ready_left);
-    let some = bed.store.claim(shard, LONG, 10, 6, 1).await.expect("redis answers");
+    let waits = |claims: &Claims, list: &CampaignId| {
+        claims.waiting.iter().find(|w| w.campaign == *list).map_or(0, Waiting::total)
+    };
+    let none = bed.bring(shard, &[]).await;
+    assert!(none.calls.is_empty());
+    assert_eq!((none.urgent, waits(&none, &lists[0]), waits(&none, &lists[1])), (1, 10, 10));
+    let wants = Wants { live: 10, urgent: 1, campaigns: vec![(lists[0].clone(), 3), (lists[1].clone(), 40)] };
+    let some = bed.store.claim(shard, LONG, &wants).await.expect("redis answers");
     assert_eq!(some.calls[0].call.id, numbers[20].id, "the urgent lane first");
-    for list in &lists {
-        assert_eq!(some.calls.iter().filter(|c| c.call.campaign.as_ref() == Some(list)).count(), 3);
-    }
+    let brought = |list| some.calls.iter().filter(|c| c.call.campaign.as_ref() == Some(list)).count();
+    assert_eq!((brought(&lists[0]), brought(&lists[1])), (3, 10));
+    assert_eq!((some.urgent, some.waiting.len(), waits(&some, &lists[0])), (0, 1, 7));
     let rest = bed.claims(shard, LONG).await;
-    assert_eq!(rest.calls.len(), 14);
-    assert!(!rest.ready_left, "emptied lanes are none to come back for");
+    assert_eq!(rest.calls.len(), 7);
+    assert!(rest.waiting.is_empty(), "emptied lanes are none to come back for");
 }
 
 pub(super) async fn ids_without_a_record_are_counted(bed: &Bed) {

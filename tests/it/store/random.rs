@@ -5,7 +5,7 @@ use std::time::Duration;
 use carillon::base::clock::{Clock, Millis};
 use carillon::domain::call::{Call, Event, HangUpCause, Phase};
 use carillon::domain::ids::Shard;
-use carillon::store::Applied;
+use carillon::store::{Applied, Wants};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -35,7 +35,11 @@ async fn worker(bed: &Bed, rng: StdRng) {
     let rng = std::cell::RefCell::new(rng);
     until("every call to end", Duration::from_secs(60), || async {
         let lease: Millis = rng.borrow_mut().random_range(1..30);
-        let claims = bed.store.claim(SHARD, lease, 8, 4, 4).await.expect("redis answers");
+        let claims = bed
+            .store
+            .claim(SHARD, lease, &Wants { live: 8, urgent: 4, ..Wants::default() })
+            .await
+            .expect("redis answers");
         for claimed in claims.calls {
             // Nothing at all: the worker died.
             let dice = rng.borrow_mut().random_range(0..10);
@@ -52,6 +56,15 @@ async fn worker(bed: &Bed, rng: StdRng) {
 async fn step(bed: &Bed, call: Call, dice: u32) {
     let soon = Clock::System.now() + 5;
     let event = match (call.phase(), dice) {
+        (Phase::Queued, 5) => {
+            bed.store.put_back(&[&call]).await.expect("redis answers");
+            return;
+        }
+        (Phase::Queued, 6) => {
+            let event = Event::Deferred { until: soon, reason: "window" };
+            bed.store.defer(vec![(call, event)], &bed.rules).await.expect("redis answers");
+            return;
+        }
         (Phase::Queued, 2) => Event::Deferred { until: soon, reason: "window" },
         (Phase::Queued, 3) => Event::RecordingReady { recording: "RE1".into() },
         (Phase::Queued, _) => {

@@ -179,6 +179,11 @@ impl Fleet {
             .start()
     }
 
+    /// One of the operator's commands, with the variables that the nodes have.
+    pub(crate) fn command(&self, name: &str) -> Spawn {
+        Spawn::carillon(name).envs(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
     /// The base URL of an API node.
     pub(crate) fn api_url(&self, i: usize) -> String {
         format!("http://{}", self.apis[i].addr)

@@ -1,5 +1,6 @@
 //! Wrap-up on a real Redis, S3 in this process, and a carrier and a model on loopback.
 
+mod chain;
 mod world;
 
 use std::sync::atomic::Ordering;

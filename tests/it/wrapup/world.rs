@@ -110,7 +110,7 @@ impl World {
         self.store.submit_one(&call, None, now).await.expect("submitted");
         let leg = Leg { attempt: 1, sid: "CA01".into() };
         let evidence = Some(json!({"window": "open"}));
-        let call = self.apply(call, Event::DialStarted { evidence }).await;
+        let call = self.apply(call, Event::DialStarted { caller: "+14155550199".into(), evidence }).await;
         (self.apply(call, Event::Rang(leg.clone())).await, leg)
     }
 
@@ -145,6 +145,11 @@ impl World {
     /// An object as it stands in S3.
     pub(super) fn object(&self, key: &str) -> Option<Vec<u8>> {
         std::fs::read(self.root.path().join("bucket").join(key)).ok()
+    }
+
+    /// Where an object lies on the disk.
+    pub(super) fn path(&self, key: &str) -> std::path::PathBuf {
+        self.root.path().join("bucket").join(key)
     }
 
     pub(super) fn document(&self, call: &Call, kind: &str) -> Option<Value> {

@@ -35,9 +35,6 @@ pub(crate) async fn a_destination_that_fails_is_left_alone_and_tried_again(bed: 
     for n in 0..14 {
         let outcome = if n < 6 { LegOutcome::NoAnswer } else { LegOutcome::Failed };
         desk.leg(&campaign.id, "1212", outcome).await;
-        // The number that it is called from does well elsewhere.
-        desk.leg(&campaign.id, "1310", LegOutcome::Answered).await;
-        desk.leg(&campaign.id, "1310", LegOutcome::Busy).await;
         if n == 9 {
             assert_eq!(kinds(&desk, "destination:1212").await, [""; 0], "four of ten");
         }

@@ -1,0 +1,98 @@
+-- Starts the dials of one shard: all checks of each person, then the record, its lease, the person's counters and the line
+-- of evidence, in one step for each call: what is refused leaves no trace.
+-- KEYS: 1 DUE  2 SUPPRESSION  3 PREFIXES  4 DNC_VERSION  5 STATS day  6 AUDIT
+-- ARGV: 1 key tag "{sNN}"  2 most calls to one number in the window  3 window (ms)  4 how soon to look again while another
+--       call to the person has a leg out (ms)  5 name of the hour's counter of started calls
+--       then for each call: id, version and epoch as they were read (8 hex digits each), new record, due (ms), attempt,
+--       number (E.164), campaign or "", evidence (a JSON object that is not empty)
+-- RETURNS: for each call three values: "ok", "", calls in the window before this one | "refused", reason, when to look
+--          again (ms) | "conflict", the record as it stands, 0 | "gone", "", 0
+-- IDEMPOTENT BY: the token in the record's head; a re-sent start finds its own token and answers "ok"
+local tag, cap, window, leg_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local listed, prefixed = redis.call('EXISTS', KEYS[2]) == 1, redis.call('EXISTS', KEYS[3]) == 1
+local dnc = redis.call('GET', KEYS[4]) or '0'
+
+local function any_holds(entries)
+  for _, entry in ipairs(entries) do
+    if entry then
+      local expires = tonumber(string.match(entry, '^(%d+)') or '0')
+      if expires == 0 or expires > now then return true end
+    end
+  end
+  return false
+end
+local function banned(hash, number, campaign)
+  if listed and any_holds(redis.call('HMGET', KEYS[2], hash, hash .. ':' .. campaign)) then return true end
+  if not prefixed then return false end
+  local fields = {}
+  for length = 2, #number do
+    local prefix = string.sub(number, 1, length)
+    fields[#fields + 1] = prefix
+    fields[#fields + 1] = prefix .. ':' .. campaign
+  end
+  return any_holds(redis.call('HMGET', KEYS[3], unpack(fields)))
+end
+
+local out, dues, lines, total, by_campaign = {}, {}, {}, 0, {}
+local function answer(word, text, number)
+  local n = #out
+  out[n + 1], out[n + 2], out[n + 3] = word, text, number
+end
+for i = 6, #ARGV, 9 do
+  local id, record, campaign = ARGV[i], ARGV[i + 3], ARGV[i + 7]
+  local hash, short = string.sub(record, 39, 62), string.sub(id, 8)
+  local key, rate = 'CALL_SESSION:' .. tag .. ':' .. id, 'RATE_LIMIT:' .. tag .. ':' .. hash
+  local bucket = 'PHONE:' .. tag .. ':' .. string.sub(hash, 1, 2)
+  local current = redis.call('GET', key)
+  if not current then
+    answer('gone', '', 0)
+  elseif string.sub(current, 17, 24) == string.sub(record, 17, 24) then
+    answer('ok', '', redis.call('ZCARD', rate) - 1)
+  elseif string.sub(current, 1, 16) ~= ARGV[i + 1] .. ARGV[i + 2] then
+    answer('conflict', current, 0)
+  elseif banned(hash, ARGV[i + 6], campaign) then
+    answer('refused', 'suppressed', now)
+  else
+    local tokens, leg_out = {}, false
+    for token in string.gmatch(redis.call('HGET', bucket, hash) or '', '%S+') do
+      local is_out = string.sub(token, 1, 1) == '*'
+      if (is_out and string.sub(token, 2) or token) ~= short then
+        tokens[#tokens + 1] = token
+        leg_out = leg_out or is_out
+      end
+    end
+    redis.call('ZREMRANGEBYSCORE', rate, '-inf', now - window)
+    local before = redis.call('ZCARD', rate)
+    local member = id .. ':' .. ARGV[i + 5]
+    if leg_out then
+      answer('refused', 'leg_outstanding', now + leg_wait)
+    elseif before >= cap and not redis.call('ZSCORE', rate, member) then
+      local oldest = redis.call('ZRANGE', rate, 0, 0, 'WITHSCORES')
+      answer('refused', 'frequency', tonumber(oldest[2] or now) + window)
+    else
+      redis.call('ZADD', rate, now, member)
+      redis.call('PEXPIRE', rate, window)
+      redis.call('SET', key, record)
+      tokens[#tokens + 1] = '*' .. short
+      redis.call('HSET', bucket, hash, table.concat(tokens, ' '))
+      dues[#dues + 1] = ARGV[i + 4]
+      dues[#dues + 1] = id
+      lines[#lines + 1] = string.format('{"at":%.0f,"calls_in_24h":%d,"dnc_version":%s,', now, before, dnc)
+        .. string.sub(ARGV[i + 8], 2)
+      total = total + 1
+      if campaign ~= '' then by_campaign[campaign] = (by_campaign[campaign] or 0) + 1 end
+      answer('ok', '', before)
+    end
+  end
+end
+if total > 0 then
+  redis.call('ZADD', KEYS[1], unpack(dues))
+  redis.call('RPUSH', KEYS[6], unpack(lines))
+  redis.call('HINCRBY', KEYS[5], 'started', total)
+  redis.call('HINCRBY', KEYS[5], ARGV[5], total)
+  redis.call('EXPIRE', KEYS[5], 3456000)
+  for campaign, n in pairs(by_campaign) do redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. campaign, 'started', n) end
+end
+return out

@@ -1,0 +1,297 @@
+//! Claimed calls that wait, in batches: their dials started, put off to a time, or put back where they stood. One script
+//! for each shard.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use serde_json::{Value as Json, json};
+
+use crate::base::clock::{DAY, Millis};
+use crate::domain::call::{Call, Change, Event, Phase, Rules};
+use crate::domain::ids::Shard;
+use crate::store::commit::{Applied, StartChecks};
+use crate::store::connect::{Store, StoreError};
+use crate::store::{keys, scripts};
+
+/// Calls that one script takes at most: the server serves nobody else meanwhile.
+const BATCH: usize = 100;
+/// How often a call is started again that somebody wrote to since it was read.
+const ROUNDS: usize = 4;
+
+/// A dial that is to be started.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The call, as it was claimed.
+    pub call: Call,
+    /// The number it is made from, E.164.
+    pub caller: String,
+    /// What that number is called in evidence: a keyed hash.
+    pub caller_key: String,
+    /// Why it may be called, an object.
+    pub evidence: Json,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Started {
+    /// `DialStarted` is written: it may ring now.
+    Done(Box<Call>),
+    /// It may not ring now; nothing was written.
+    Refused {
+        /// The call as it was claimed.
+        call: Box<Call>,
+        /// `suppressed`, `leg_outstanding` or `frequency`.
+        reason: String,
+        /// When to look again, ms.
+        until: Millis,
+    },
+    /// It is somebody else's by now, or over, or gone: nothing was written.
+    Lost(Box<Call>),
+    /// Redis did not answer: it may be started or not. It must not be dialed; its lease brings it back.
+    Unclear(Box<Call>, StoreError),
+}
+
+/// Splits into shards, each in the order given, and into batches.
+fn batches<T>(items: Vec<T>, shard: impl Fn(&T) -> Shard) -> Vec<(Shard, Vec<T>)> {
+    let mut by_shard: BTreeMap<Shard, Vec<Vec<T>>> = BTreeMap::new();
+    for item in items {
+        let lists = by_shard.entry(shard(&item)).or_default();
+        match lists.last_mut().filter(|list| list.len() < BATCH) {
+            Some(list) => list.push(item),
+            None => lists.push(vec![item]),
+        }
+    }
+    by_shard.into_iter().flat_map(|(shard, lists)| lists.into_iter().map(move |list| (shard, list))).collect()
+}
+
+fn hex(n: u32) -> String {
+    format!("{n:08x}")
+}
+
+/// The record as it will stand, as `commit` would write it.
+fn written(change: Change) -> Call {
+    let mut call = change.call;
+    call.head.version = change.before.version.wrapping_add(1);
+    call.head.token = rand::random();
+    call
+}
+
+impl Start {
+    /// The line of evidence; the script puts what it counted in front.
+    fn line(&self) -> String {
+        let mut line = match &self.evidence {
+            Json::Object(fields) => fields.clone(),
+            _ => serde_json::Map::new(),
+        };
+        line.insert("event".into(), json!("dial"));
+        line.insert("call".into(), json!(self.call.id));
+        line.insert("attempt".into(), json!(self.call.body.attempt));
+        line.insert("phone_hash".into(), json!(self.call.phone_hash.as_str()));
+        line.insert("caller".into(), json!(self.caller_key));
+        if let Some(campaign) = &self.call.campaign {
+            line.insert("campaign".into(), json!(campaign));
+        }
+        Json::Object(line).to_string()
+    }
+}
+
+impl Store {
+    /// Starts dials: for each the checks of the person (do-not-call, prefixes, another leg, frequency) and `DialStarted`
+    /// with its line of evidence, in one step. The answers come in no particular order.
+    pub async fn start(&self, starts: Vec<Start>, rules: &Rules, checks: StartChecks) -> Vec<Started> {
+        let mut out = Vec::with_capacity(starts.len());
+        let mut left = starts;
+        for round in 0..ROUNDS {
+            let batches = batches(std::mem::take(&mut left), |start| start.call.id.shard());
+            let answers = join_all(
+                batches.into_iter().map(|(shard, list)| self.start_batch(shard, list, rules, checks)),
+            );
+            for (done, again) in answers.await {
+                out.extend(done);
+                left.extend(again);
+            }
+            if left.is_empty() {
+                break;
+            }
+            if round + 1 == ROUNDS {
+                out.extend(left.drain(..).map(|start| Started::Lost(Box::new(start.call))));
+            }
+        }
+        out
+    }
+
+    /// What was answered, and what is to be started again since somebody wrote to it under our lease.
+    async fn start_batch(
+        &self,
+        shard: Shard,
+        starts: Vec<Start>,
+        rules: &Rules,
+        checks: StartChecks,
+    ) -> (Vec<Started>, Vec<Start>) {
+        let now = self.clock.now();
+        let day = keys::day(now);
+        let keys = vec![
+            keys::due(shard),
+            keys::suppression(shard),
+            keys::prefixes(shard),
+            keys::dnc_version(shard),
+            keys::stats(shard, &day),
+            keys::audit(shard),
+        ];
+        let mut args = vec![
+            keys::tag(shard),
+            self.config.frequency_cap.to_string(),
+            DAY.to_string(),
+            checks.leg_wait.to_string(),
+            keys::hourly(now, "started"),
+        ];
+        let (mut done, mut again, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        for start in starts {
+            let mut change = start.call.clone().change();
+            let event =
+                Event::DialStarted { caller: start.caller.clone(), evidence: Some(start.evidence.clone()) };
+            if change.apply(event, rules, now).is_err() {
+                done.push(Started::Lost(Box::new(start.call)));
+                continue;
+            }
+            let call = written(change);
+            let before = start.call.head;
+            args.extend([
+                call.id.to_string(),
+                hex(before.version),
+                hex(before.epoch),
+                call.encode(),
+                call.head.due.to_string(),
+                call.body.attempt.to_string(),
+                call.body.phone.e164().to_owned(),
+                call.campaign.as_ref().map(ToString::to_string).unwrap_or_default(),
+                start.line(),
+            ]);
+            asked.push((start, call));
+        }
+        if asked.is_empty() {
+            return (done, again);
+        }
+        let rows = match scripts::START.run(self, keys, args).await {
+            Ok(answer) => answer.into_array(),
+            Err(error) => {
+                let why = error.to_string();
+                done.extend(asked.into_iter().map(|(start, _)| {
+                    Started::Unclear(Box::new(start.call), StoreError::Redis(why.clone()))
+                }));
+                return (done, again);
+            }
+        };
+        let mut rows = rows.chunks_exact(3);
+        for (mut start, call) in asked {
+            let row = rows.next().unwrap_or_default();
+            let text = row.get(1).map(scripts::text).unwrap_or_default();
+            done.push(match row.first().map(scripts::text).as_deref() {
+                Some("ok") => Started::Done(Box::new(call)),
+                Some("refused") => Started::Refused {
+                    call: Box::new(start.call),
+                    reason: text,
+                    until: u64::try_from(scripts::number(row.get(2))).unwrap_or(now),
+                },
+                Some("conflict") => match Call::decode(&start.call.id, &text) {
+                    Ok(theirs) if theirs.head.epoch == start.call.head.epoch => {
+                        start.call = theirs;
+                        again.push(start);
+                        continue;
+                    }
+                    _ => Started::Lost(Box::new(start.call)),
+                },
+                Some("gone") => Started::Lost(Box::new(start.call)),
+                _ => Started::Unclear(Box::new(start.call), StoreError::Protocol("start")),
+            });
+        }
+        (done, again)
+    }
+
+    /// Puts claimed calls that were not decided about back to the heads of their lanes, in the order given. One that is
+    /// somebody else's by now is left as it is.
+    ///
+    /// # Errors
+    /// Where Redis does not answer: those calls come due again by their leases.
+    pub async fn put_back(&self, calls: &[&Call]) -> Result<(), StoreError> {
+        // From the last batch to the first, so that the first stands at the head in the end.
+        let mut batches = batches(calls.to_vec(), |call| call.id.shard());
+        batches.reverse();
+        let mut by_shard: BTreeMap<Shard, Vec<Vec<&Call>>> = BTreeMap::new();
+        for (shard, list) in batches {
+            by_shard.entry(shard).or_default().push(list);
+        }
+        let answers = join_all(by_shard.into_iter().map(|(shard, lists)| async move {
+            for list in lists {
+                let mut args = vec![keys::tag(shard)];
+                for call in list {
+                    args.extend([call.id.to_string(), hex(call.head.epoch)]);
+                }
+                scripts::YIELD.run(self, vec![keys::due(shard), keys::active(shard)], args).await?;
+            }
+            Ok(())
+        }));
+        answers.await.into_iter().collect()
+    }
+
+    /// Applies [`Event::Deferred`] to claimed calls that wait, each with its own event. A call that somebody else has by
+    /// now is left as it is.
+    ///
+    /// # Errors
+    /// Where Redis does not answer: those calls come due again by their leases.
+    pub async fn defer(&self, calls: Vec<(Call, Event)>, rules: &Rules) -> Result<(), StoreError> {
+        let answers = join_all(
+            batches(calls, |(call, _)| call.id.shard())
+                .into_iter()
+                .map(|(shard, list)| self.defer_batch(shard, list, rules)),
+        );
+        answers.await.into_iter().collect()
+    }
+
+    async fn defer_batch(
+        &self,
+        shard: Shard,
+        calls: Vec<(Call, Event)>,
+        rules: &Rules,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut args = vec![keys::tag(shard)];
+        let mut asked = Vec::new();
+        for (call, event) in calls {
+            let mut change = call.clone().change();
+            if change.apply(event.clone(), rules, now).is_err() {
+                continue;
+            }
+            if change.call.phase() != Phase::Queued || !change.effects.is_empty() || !change.counts.is_empty()
+            {
+                // More than a wait comes of it: that goes through the write door.
+                self.apply(call, event, rules).await?;
+                continue;
+            }
+            let before = call.head;
+            let after = written(change);
+            args.extend([
+                after.id.to_string(),
+                hex(before.version),
+                hex(before.epoch),
+                after.encode(),
+                after.head.due.to_string(),
+            ]);
+            asked.push((call, event));
+        }
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let answer = scripts::DEFER.run(self, vec![keys::due(shard)], args).await?.into_array();
+        for ((call, event), left) in asked.into_iter().zip(answer) {
+            let left = scripts::text(&left);
+            if !matches!(left.as_str(), "ok" | "gone")
+                && let Ok(theirs) = Call::decode(&call.id, &left)
+                && theirs.head.epoch == call.head.epoch
+            {
+                let _: Applied = self.apply(theirs, event, rules).await?;
+            }
+        }
+        Ok(())
+    }
+}
