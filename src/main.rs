@@ -30,8 +30,12 @@ enum Command {
     Check(cli::check::CheckArgs),
     /// Post numbers or a CSV file to a running API and watch them to the end.
     Call(cli::call::CallArgs),
+    /// Make campaigns, start and stop them, watch them, fetch their results.
+    Campaign(Box<cli::campaign::CampaignArgs>),
     /// Evidence: verify that it was not changed, or show what there is about a call.
     Audit(cli::audit::AuditArgs),
+    /// The do-not-call list of a running API: import, export, add, remove, check.
+    Suppressions(cli::suppressions::SuppressionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -66,7 +70,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check(args) => Ok(Box::pin(carillon::app::check(args)).await?),
         Command::Call(args) => Ok(cli::call::run(&args).await),
+        Command::Campaign(args) => Ok(cli::campaign::run(&args).await),
         Command::Audit(args) => Ok(Box::pin(cli::audit::run(&args)).await),
+        Command::Suppressions(args) => Ok(cli::suppressions::run(&args).await),
     }
 }
 

@@ -72,11 +72,6 @@ impl Figures {
             opt_outs: get("opt_outs"),
         }
     }
-
-    /// Calls that are not over. A call that a callee asked for is counted when it ends, not when it is accepted.
-    pub(super) fn open(&self) -> i64 {
-        (self.accepted - self.ended).max(0)
-    }
 }
 
 /// One day.
@@ -232,7 +227,6 @@ mod tests {
         let figures = Figures::of(&counters);
         assert_eq!(figures.answer_rate, Some(0.75));
         assert_eq!(figures.average_talk_seconds, Some(100.0));
-        assert_eq!(figures.open(), 3);
         assert_eq!(figures.dispositions["busy"], 2);
         let hours = HourFigures::all(&counters);
         assert_eq!((hours.len(), hours[9].hour, hours[9].started), (24, 9, 5));

@@ -10,6 +10,7 @@ use crate::api::problems::{FieldError, Kind, Problem};
 use crate::base::clock::Millis;
 
 /// An object being read. What is taken is checked; what is left at the end is unknown.
+#[derive(Clone)]
 pub(super) struct Fields {
     prefix: String,
     left: Map<String, Value>,
@@ -30,6 +31,43 @@ impl Fields {
     /// Notes what is wrong with a field.
     pub(super) fn wrong(&mut self, name: &str, reason: impl Into<String>) {
         self.errors.push(FieldError::new(format!("{}{name}", self.prefix), reason));
+    }
+
+    /// Notes an error that is complete but for the prefix of its field's name.
+    pub(super) fn push(&mut self, error: FieldError) {
+        self.errors.push(FieldError { field: format!("{}{}", self.prefix, error.field), ..error });
+    }
+
+    /// An object inside, read on its own; what was wrong in it comes back by [`Fields::absorb`].
+    pub(super) fn nested(&mut self, name: &str) -> Option<Self> {
+        match self.take(name)? {
+            Value::Object(object) => return Some(Self::new(format!("{}{name}.", self.prefix), object)),
+            other => self.wrong(name, format!("must be an object, not {}", kind_of(&other))),
+        }
+        None
+    }
+
+    /// What was wrong with an object inside.
+    pub(super) fn absorb(&mut self, nested: Self) {
+        self.errors.extend(nested.finish());
+    }
+
+    /// Puts loose fields into an object inside, as a column or a parameter names them: `consent_basis` → `consent.basis`.
+    pub(super) fn gather(&mut self, name: &str, parts: &[&str]) {
+        let mut object = Map::new();
+        for part in parts {
+            if let Some(value) = self.take(&format!("{name}_{part}")) {
+                object.insert((*part).to_owned(), value);
+            }
+        }
+        if !object.is_empty() {
+            self.left.insert(name.to_owned(), Value::Object(object));
+        }
+    }
+
+    /// Is there a field of this name?
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// A text of at most `max` characters, not empty.
@@ -96,6 +134,91 @@ impl Fields {
         None
     }
 
+    /// True or false.
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(yes) => return Some(yes),
+            other => self.wrong(name, format!("must be true or false, not {}", kind_of(&other))),
+        }
+        None
+    }
+
+    /// A whole number from `min` to `max`.
+    pub(super) fn whole(&mut self, name: &str, min: u32, max: u32) -> Option<u32> {
+        let value = self.take(name)?;
+        let n = value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| (min..=max).contains(n));
+        if n.is_none() {
+            self.wrong(name, format!("must be a whole number from {min} to {max}"));
+        }
+        n
+    }
+
+    /// A number above `above` and at most `max`.
+    pub(super) fn decimal(&mut self, name: &str, above: f64, max: f64) -> Option<f64> {
+        let value = self.take(name)?;
+        let n = value.as_f64().filter(|n| *n > above && *n <= max);
+        if n.is_none() {
+            self.wrong(name, format!("must be a number above {above} and at most {max}"));
+        }
+        n
+    }
+
+    /// A list of at most `entries` texts, each of which `read` understands or says what is wrong with it.
+    pub(super) fn list<T>(
+        &mut self,
+        name: &str,
+        entries: usize,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let items = match self.take(name)? {
+            Value::Array(items) => items,
+            other => {
+                self.wrong(name, format!("must be a list of strings, not {}", kind_of(&other)));
+                return None;
+            }
+        };
+        if items.len() > entries {
+            self.wrong(name, format!("has more than {entries} entries"));
+            return None;
+        }
+        let mut out = Vec::new();
+        for (i, item) in items.iter().enumerate() {
+            let path = format!("{name}[{i}]");
+            match item.as_str().map(&read) {
+                Some(Ok(value)) => out.push(value),
+                Some(Err(why)) => self.wrong(&path, why),
+                None => self.wrong(&path, format!("must be a string, not {}", kind_of(item))),
+            }
+        }
+        Some(out)
+    }
+
+    /// A word that `read` understands.
+    pub(super) fn word<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&str) -> Option<T>,
+        expected: &str,
+    ) -> Option<T> {
+        let text = self.text(name, 100)?;
+        let value = read(&text);
+        if value.is_none() {
+            self.wrong(name, format!("must be {expected}"));
+        }
+        value
+    }
+
+    /// Names that stand there with JSON's null.
+    pub(super) fn nulls(&self) -> Vec<String> {
+        self.left.iter().filter(|(_, v)| v.is_null()).map(|(k, _)| k.clone()).collect()
+    }
+
+    /// What is left, as one text in which the order of names says nothing.
+    pub(super) fn canonical(&self) -> String {
+        let sorted: BTreeMap<&String, &Value> = self.left.iter().collect();
+        serde_json::to_string(&sorted).unwrap_or_default()
+    }
+
     /// Everything that was wrong; what was never taken is unknown.
     pub(super) fn finish(mut self) -> Vec<FieldError> {
         for name in std::mem::take(&mut self.left).keys() {
@@ -151,7 +274,26 @@ pub(super) async fn small_json(headers: &HeaderMap, body: Body, limit: usize) ->
             Problem::new(Kind::BrokenBody, "the body was broken off")
         }
     })?;
-    match serde_json::from_slice::<Value>(&bytes).map_err(|e| malformed(&e))? {
+    object_of(&bytes)
+}
+
+/// The same where a body is no must: none at all is an empty object.
+pub(super) async fn small_json_or_none(
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Fields, Problem> {
+    if headers.get(header::CONTENT_TYPE).is_none() {
+        let bytes = to_bytes(body, limit).await.map_err(|_| {
+            Problem::new(Kind::PayloadTooLarge, format!("at most {limit} bytes are read here"))
+        })?;
+        return if bytes.is_empty() { Ok(Fields::new("", Map::new())) } else { object_of(&bytes) };
+    }
+    small_json(headers, body, limit).await
+}
+
+fn object_of(bytes: &[u8]) -> Result<Fields, Problem> {
+    match serde_json::from_slice::<Value>(bytes).map_err(|e| malformed(&e))? {
         Value::Object(object) => Ok(Fields::new("", object)),
         other => {
             let reason = format!("must be a JSON object, not {}", kind_of(&other));

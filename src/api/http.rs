@@ -17,8 +17,8 @@ use crate::base::telemetry::Metrics;
 
 /// How long a request may take. Lists are read for as long as they keep coming.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The route whose body is streamed; it times out by itself.
-const STREAMED: &str = "/api/calls/initiate";
+/// Routes whose body is streamed; they time out by themselves.
+const STREAMED: [&str; 2] = ["/api/calls/initiate", "/api/campaigns/{campaign_id}/calls"];
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -33,7 +33,7 @@ pub(super) fn around(routes: Router, metrics: &Metrics) -> Router {
 }
 
 async fn in_time(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    if route.is_some_and(|r| r.as_str() == STREAMED) {
+    if route.is_some_and(|r| STREAMED.contains(&r.as_str())) {
         return next.run(request).await;
     }
     match tokio::time::timeout(TIMEOUT, next.run(request)).await {

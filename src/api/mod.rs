@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `initiate/` | calls coming in: one, many, CSV, NDJSON |
 //! | `calls`, `view` | status, list, cancel |
-//! | `campaigns/` | a list's counters and results |
+//! | `campaigns/` | campaigns: their life, progress, results, what holds them, what happens to them |
 //! | `suppressions`, `people` | do-not-call entries; a person's data |
 //! | `outbox` | dead letters |
 //! | `health`, `analytics`, `system` | how it goes |
@@ -156,6 +156,8 @@ struct App {
     api: Api,
     limiter: auth::Limiter,
     prefixes: suppressions::PrefixCache,
+    looks: campaigns::Looks,
+    streams: campaigns::Streams,
 }
 
 impl App {
@@ -171,6 +173,8 @@ pub fn router(api: Api) -> Router {
     let app = Arc::new(App {
         limiter: auth::Limiter::new(api.config.rate_per_second),
         prefixes: suppressions::PrefixCache::default(),
+        looks: campaigns::Looks::default(),
+        streams: campaigns::Streams::default(),
         api,
     });
     let guarded = Router::new()
@@ -178,9 +182,18 @@ pub fn router(api: Api) -> Router {
         .route("/api/calls", get(calls::list))
         .route("/api/calls/status/{call_id}", get(calls::status))
         .route("/api/calls/{call_id}/cancel", post(calls::cancel))
-        .route("/api/campaigns", get(campaigns::list))
-        .route("/api/campaigns/{campaign_id}", get(campaigns::one))
+        .route("/api/campaigns", get(campaigns::list).post(campaigns::create))
+        .route("/api/campaigns/{campaign_id}", get(campaigns::one).patch(campaigns::change))
+        .route("/api/campaigns/{campaign_id}/start", post(campaigns::start))
+        .route("/api/campaigns/{campaign_id}/pause", post(campaigns::pause))
+        .route("/api/campaigns/{campaign_id}/resume", post(campaigns::resume))
+        .route("/api/campaigns/{campaign_id}/cancel", post(campaigns::cancel))
+        .route("/api/campaigns/{campaign_id}/redial", post(campaigns::redial))
+        .route("/api/campaigns/{campaign_id}/blockers", get(campaigns::blockers))
+        .route("/api/campaigns/{campaign_id}/events", get(campaigns::events))
         .route("/api/campaigns/{campaign_id}/results", get(campaigns::results))
+        .route("/api/campaigns/{campaign_id}/calls", post(campaigns::rows::append))
+        .route("/api/campaigns/{campaign_id}/rejections", get(campaigns::rows::rejections))
         .route(
             "/api/suppressions",
             get(suppressions::list).post(suppressions::add).delete(suppressions::remove),

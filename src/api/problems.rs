@@ -70,8 +70,12 @@ problems! {
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This method is not allowed here";
     /// The request took too long to arrive or to be answered. It may be sent again.
     Timeout = "timeout", REQUEST_TIMEOUT, "The request took too long";
+    /// The campaign's state takes no further rows: it is over, or being ended. Make another one.
+    CampaignClosed = "campaign_closed", CONFLICT, "The campaign takes no further rows";
     /// The call is over; nothing is left to cancel.
     AlreadyEnded = "already_ended", CONFLICT, "The call has ended";
+    /// The campaign's state does not allow this; `detail` names the state and what it would take.
+    CampaignState = "campaign_state", CONFLICT, "The campaign's state does not allow this";
     /// The body is larger than this address takes. A long list goes as CSV or NDJSON, which have no limit.
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, "The body is too large";
     /// The body's Content-Type is not one that is understood here.
@@ -86,6 +90,8 @@ problems! {
     IdempotencyMismatch = "idempotency_mismatch", UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request";
     /// Too many requests with this API key; `Retry-After` says when to come again.
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
+    /// This node serves as many event streams as it can; `Retry-After` says when to come again. Another node may have room.
+    TooManyStreams = "too_many_streams", SERVICE_UNAVAILABLE, "Too many event streams";
     /// An error of ours. It is in the log under the request's id.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something went wrong here";
     /// Redis does not answer. Nothing is lost; try again.
@@ -105,21 +111,46 @@ impl Kind {
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// The row of a list, from 1: the position in a JSON list, the line of an NDJSON body, the record of a CSV file
-    /// after its header.
+    /// The row of a list, from 1: the position in a JSON list, the line of an NDJSON body, the row that a spreadsheet
+    /// shows of a CSV file (its header is row 1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<u64>,
     /// The field (`calls[3].phone_number`), parameter or column; empty where the whole is meant.
     pub field: String,
     /// Why, for a person to read.
     pub reason: String,
+    /// Why, as a stable word by which rows of a list are counted.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub code: &'static str,
+    /// What stood there, shortened; only where it helps to find the mistake in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
+
+/// Most characters of a bad value that are told back.
+const SHOWN: usize = 40;
 
 impl FieldError {
     /// An error that concerns no row of a list.
     #[must_use]
     pub fn new(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { row: None, field: field.into(), reason: reason.into() }
+        Self { row: None, field: field.into(), reason: reason.into(), code: "", value: None }
+    }
+
+    /// The same, with the word it is counted by.
+    #[must_use]
+    pub(super) fn code(self, code: &'static str) -> Self {
+        Self { code, ..self }
+    }
+
+    /// The same, with what stood there.
+    #[must_use]
+    pub(super) fn showing(self, text: &str) -> Self {
+        let mut value: String = text.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+        if text.chars().nth(SHOWN).is_some() {
+            value.push('…');
+        }
+        Self { value: Some(value), ..self }
     }
 }
 

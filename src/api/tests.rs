@@ -1,7 +1,11 @@
 //! The API on a real redis-server, asked as a client asks.
 
+mod campaigns;
 mod intake;
 mod lists;
+mod rows;
+mod sheets;
+mod suppressions;
 mod surface;
 
 use std::sync::atomic::AtomicBool;

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 mod health;
+mod keeper;
 pub mod lifecycle;
 pub mod logs;
 pub mod node;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Api, ApiConfig, ApiKeys, ArchiveHooks, Ops};
 use crate::app::config::{Config, Role};
 use crate::app::health;
+use crate::app::keeper::Keeper;
 use crate::app::lifecycle::Lifecycle;
 use crate::app::parts::{DEFAULT_AGENT, Parts};
 use crate::app::serve::Bound;
@@ -78,6 +79,7 @@ impl Node {
                 sweep_every: parts.sweep_every(),
                 concurrency,
             };
+            life.tasks.spawn(keeper_of(&parts).run(life.drain.clone()));
             let (drain, worked) = (life.drain.clone(), CancellationToken::new());
             // The steps under way leave evidence, too: it is sealed once they are over.
             life.tasks.spawn(sealer_of(&parts).run(worked.clone()));
@@ -201,6 +203,20 @@ fn api_of(parts: &Parts, ops: Ops) -> Api {
                 .boxed()
             }),
         }),
+    }
+}
+
+fn keeper_of(parts: &Parts) -> Keeper {
+    let effects = parts.effects.clone();
+    Keeper {
+        store: parts.store.clone(),
+        perform: Arc::new(move |call, left| {
+            let effects = effects.clone();
+            async move { effects.perform(&call, left).await }.boxed()
+        }),
+        rules: Arc::clone(&parts.rules),
+        clock: parts.clock.clone(),
+        name: format!("{:032x}", rand::random::<u128>()),
     }
 }
 

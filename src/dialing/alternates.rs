@@ -61,7 +61,7 @@ async fn child(store: &Store, call: &Call, now: Millis) -> Result<Option<Call>, 
         match store.submit_one(&child, None, now).await? {
             Submitted::Created => return Ok(Some(child)),
             Submitted::Exists | Submitted::Repeat { .. } => return store.load(&child.id).await,
-            Submitted::Suppressed => {}
+            Submitted::Suppressed | Submitted::OpenElsewhere => {}
         }
     }
     Ok(None)

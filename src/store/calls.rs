@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 
 use crate::base::clock::{DAY, Millis};
 use crate::domain::call::Call;
-use crate::domain::campaign::Priority;
+use crate::domain::campaign::{Dedupe, Priority};
 use crate::domain::ids::{CallId, CampaignId, Shard};
 use crate::domain::talk::Line;
 use crate::store::connect::{Store, StoreError};
@@ -22,6 +22,8 @@ pub enum Submitted {
     Exists,
     /// The number is on the do-not-call list.
     Suppressed,
+    /// Another call to the number is open, and the campaign wants none beside it.
+    OpenElsewhere,
     /// The same idempotency key gave this id before, for a request with this fingerprint.
     Repeat {
         /// The first answer's id.
@@ -97,7 +99,8 @@ impl Store {
         idempotency: Option<(&str, &str)>,
         now: Millis,
     ) -> Result<Submitted, StoreError> {
-        let mut answers = self.submit_shard(call.id.shard(), &[call], idempotency, now).await?;
+        let mut answers =
+            self.submit_shard(call.id.shard(), &[call], Dedupe::Campaign, idempotency, now).await?;
         answers.pop().ok_or(StoreError::Protocol("submit"))
     }
 
@@ -106,13 +109,26 @@ impl Store {
     /// # Errors
     /// Where Redis does not answer; some may have been accepted, and the same ids may be handed in again.
     pub async fn submit(&self, calls: &[Call], now: Millis) -> Result<Vec<Submitted>, StoreError> {
+        self.submit_list(calls, Dedupe::Campaign, now).await
+    }
+
+    /// The same for a campaign that says where a number counts as a duplicate.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; some may have been accepted, and the same ids may be handed in again.
+    pub async fn submit_list(
+        &self,
+        calls: &[Call],
+        dedupe: Dedupe,
+        now: Millis,
+    ) -> Result<Vec<Submitted>, StoreError> {
         let mut by_shard: BTreeMap<Shard, Vec<usize>> = BTreeMap::new();
         for (i, call) in calls.iter().enumerate() {
             by_shard.entry(call.id.shard()).or_default().push(i);
         }
         let batches = by_shard.into_iter().map(|(shard, indices)| async move {
             let group: Vec<&Call> = indices.iter().map(|i| &calls[*i]).collect();
-            Ok::<_, StoreError>((indices, self.submit_shard(shard, &group, None, now).await?))
+            Ok::<_, StoreError>((indices, self.submit_shard(shard, &group, dedupe, None, now).await?))
         });
         let mut out = vec![Submitted::Exists; calls.len()];
         for (indices, answers) in try_join_all(batches).await? {
@@ -127,6 +143,7 @@ impl Store {
         &self,
         shard: Shard,
         calls: &[&Call],
+        dedupe: Dedupe,
         idempotency: Option<(&str, &str)>,
         now: Millis,
     ) -> Result<Vec<Submitted>, StoreError> {
@@ -140,10 +157,13 @@ impl Store {
             keys::stats(shard, &day),
             keys::idempotency(shard, key),
         ];
-        let mut args = vec![keys::tag(shard), now.to_string(), fingerprint.to_owned(), (2 * DAY).to_string()];
+        let scope = if dedupe == Dedupe::Account { "account" } else { "" };
+        let mut args = Vec::with_capacity(5 + 3 * calls.len());
+        args.extend([keys::tag(shard), now.to_string(), fingerprint.to_owned()]);
+        args.extend([(2 * DAY).to_string(), scope.to_owned()]);
         for call in calls {
             let due = if call.head.due > now { call.head.due } else { 0 };
-            args.extend([call.id.to_string(), call.encode(), due.to_string(), "0".into()]);
+            args.extend([call.id.to_string(), call.encode(), due.to_string()]);
         }
         let answer = scripts::SUBMIT.run(self, keys, args).await?;
         let words: Vec<String> = answer.into_array().iter().map(scripts::text).collect();
@@ -158,6 +178,7 @@ impl Store {
                 "created" => Ok(Submitted::Created),
                 "exists" => Ok(Submitted::Exists),
                 "suppressed" => Ok(Submitted::Suppressed),
+                "open_elsewhere" => Ok(Submitted::OpenElsewhere),
                 _ => Err(StoreError::Protocol("submit")),
             })
             .collect()

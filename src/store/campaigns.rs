@@ -1,4 +1,4 @@
-//! What the calls of one list share. A campaign is written once and read by every node, which keeps a copy for a while.
+//! What the calls of one list share, read by every node, which keeps a copy for a while. Written in `campaign_life`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -22,76 +22,53 @@ const KEPT: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Cache(Mutex<HashMap<CampaignId, (Millis, Campaign)>>);
 
-/// What the permit script reads of a campaign: `state` (`run`, `hold`, `end`), `weight`, and `cps`, `cap`, `target`
-/// (conversations of the answer-rate controller), 0 where there is none.
-fn pace_fields(campaign: &Campaign) -> Vec<(&'static str, String)> {
-    let state = match campaign.state {
-        state if state.dials() => "run",
-        state if state.ends_waiting().is_some() => "end",
-        _ => "hold",
-    };
-    vec![
-        ("state", state.to_owned()),
-        ("weight", campaign.weight.to_string()),
-        ("cps", campaign.max_cps.unwrap_or(0.0).to_string()),
-        ("cap", campaign.max_concurrent.unwrap_or(0).to_string()),
-        ("target", campaign.answer_rate.map_or(0, |a| a.conversations).to_string()),
-    ]
+impl Cache {
+    pub(super) fn forget(&self, id: &CampaignId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    fn fresh(&self, id: &CampaignId, now: Millis) -> Option<Campaign> {
+        let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.get(id).filter(|(read, _)| now.saturating_sub(*read) < FRESH).map(|(_, it)| it.clone())
+    }
+
+    pub(super) fn keep(&self, campaign: &Campaign, now: Millis) {
+        let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= KEPT {
+            cache.retain(|_, (read, _)| now.saturating_sub(*read) < FRESH);
+        }
+        cache.insert(campaign.id.clone(), (now, campaign.clone()));
+    }
 }
 
-fn key(id: &CampaignId) -> String {
+pub(super) fn key(id: &CampaignId) -> String {
     format!("CAMPAIGN:{{cap}}:{id}")
 }
 
 impl Store {
-    /// Writes a campaign.
-    ///
-    /// # Errors
-    /// Where Redis does not answer.
-    pub async fn put_campaign(&self, campaign: &Campaign) -> Result<(), StoreError> {
-        let text = serde_json::to_string(campaign).unwrap_or_default();
-        // What pacing reads of it; written first, so that no call of it is found without.
-        let _: Value = self.client().hset(keys::pace(&campaign.id), pace_fields(campaign)).await?;
-        let _: Value = self.client().set(key(&campaign.id), text, None, None, false).await?;
-        let _: Value = self
-            .client()
-            .zadd(
-                keys::fleet("CAMPAIGNS"),
-                None,
-                None,
-                false,
-                false,
-                (campaign.created_at as f64, campaign.id.as_str()),
-            )
-            .await?;
-        self.campaigns.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&campaign.id);
-        Ok(())
-    }
-
     /// A campaign, at most five seconds old.
     ///
     /// # Errors
     /// Where Redis does not answer.
     pub async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
+        match self.campaigns.fresh(id, self.clock.now()) {
+            Some(campaign) => Ok(Some(campaign)),
+            None => self.campaign_fresh(id).await,
+        }
+    }
+
+    /// A campaign as it stands in Redis now.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn campaign_fresh(&self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
         let now = self.clock.now();
-        {
-            let cache = self.campaigns.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((read, campaign)) = cache.get(id)
-                && now.saturating_sub(*read) < FRESH
-            {
-                return Ok(Some(campaign.clone()));
-            }
-        }
         let text: Option<String> = self.client().get(key(id)).await?;
-        let Some(campaign) = text.and_then(|t| serde_json::from_str::<Campaign>(&t).ok()) else {
-            return Ok(None);
-        };
-        let mut cache = self.campaigns.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= KEPT {
-            cache.retain(|_, (read, _)| now.saturating_sub(*read) < FRESH);
+        let campaign = text.and_then(|t| serde_json::from_str::<Campaign>(&t).ok());
+        if let Some(campaign) = &campaign {
+            self.campaigns.keep(campaign, now);
         }
-        cache.insert(id.clone(), (now, campaign.clone()));
-        Ok(Some(campaign))
+        Ok(campaign)
     }
 
     /// A call's campaign, at most five seconds old; `None` for a call posted alone.

@@ -25,4 +25,22 @@ impl Store {
         let bound: Option<String> = client.get(&key).await?;
         bound.ok_or(StoreError::Protocol("GET IDEMPOTENCY"))
     }
+
+    /// Keeps the answer to a request under a key, for as long as the key is remembered.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn put_repeat_answer(&self, key: &str, answer: &str) -> Result<(), StoreError> {
+        let key = format!("{}:{key}:answer", keys::fleet("IDEMPOTENCY"));
+        let _: Value = self.client().set(key, answer, Some(Expiration::EX(TTL_S)), None, false).await?;
+        Ok(())
+    }
+
+    /// The answer that was kept under a key.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn repeat_answer(&self, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(self.client().get(format!("{}:{key}:answer", keys::fleet("IDEMPOTENCY"))).await?)
+    }
 }

@@ -39,7 +39,6 @@ pub(super) fn rate_limit(shard: Shard, hash: &PhoneHash) -> String {
 pub(super) fn suppression(shard: Shard) -> String {
     format!("SUPPRESSION:{}", tag(shard))
 }
-<<<<<<< HEAD
 /// Do-not-call entries of prefixes, the same in every shard: `+1900`, `+1900:cmp_…`.
 pub(super) fn prefixes(shard: Shard) -> String {
     format!("PREFIXES:{}", tag(shard))
@@ -48,14 +47,10 @@ pub(super) fn prefixes(shard: Shard) -> String {
 pub(super) fn dnc_version(shard: Shard) -> String {
     format!("DNC_VERSION:{}", tag(shard))
 }
-=======
->>>>>>> chain
 /// Lines of evidence that wait to be sealed.
 pub(super) fn audit(shard: Shard) -> String {
     format!("AUDIT:{}", tag(shard))
 }
-<<<<<<< HEAD
-=======
 /// The newest segment of the shard's chain of evidence.
 pub(super) fn audit_head(shard: Shard) -> String {
     format!("AUDIT_HEAD:{}", tag(shard))
@@ -64,7 +59,6 @@ pub(super) fn audit_head(shard: Shard) -> String {
 pub(super) fn audit_lease(shard: Shard) -> String {
     format!("AUDIT_LEASE:{}", tag(shard))
 }
->>>>>>> chain
 pub(super) fn stats(shard: Shard, day: &str) -> String {
     format!("STATS:{}:{day}", tag(shard))
 }
@@ -98,6 +92,14 @@ pub(super) fn outbox_dead(shard: Shard) -> String {
 /// What pacing reads and keeps of a campaign.
 pub(super) fn pace(id: &CampaignId) -> String {
     format!("PACE:{{cap}}:{id}")
+}
+/// What those who watch a campaign are told.
+pub(super) fn campaign_events(id: &CampaignId) -> String {
+    format!("CAMPAIGN_EVENTS:{{cap}}:{id}")
+}
+/// How far a campaign was in the last minute.
+pub(super) fn pulse(id: &CampaignId) -> String {
+    format!("PULSE:{{cap}}:{id}")
 }
 /// What belongs to the fleet and to no person.
 pub(super) fn fleet(name: &str) -> String {

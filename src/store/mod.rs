@@ -15,13 +15,20 @@
 //! | `outbox` | events on their way downstream |
 //! | `suppression` | do-not-call entries |
 //! | `campaigns` | what the calls of a list share |
+//! | `campaign_life` | a campaign written, its life kept, its waiting calls hastened to their end |
+//! | `campaign_counts` | how far a campaign is, and how fast |
+//! | `campaign_events` | what those who watch a campaign are told |
 //! | `stats` | counters and listings |
+//! | `rejections` | why rows of a list were not taken |
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
 
 mod audit;
 mod calls;
+mod campaign_counts;
+mod campaign_events;
+mod campaign_life;
 mod campaigns;
 mod capacity;
 mod commit;
@@ -31,6 +38,7 @@ mod keys;
 mod nodes;
 mod outbox;
 mod people;
+mod rejections;
 mod scripts;
 mod start;
 mod stats;
@@ -42,6 +50,9 @@ mod turns;
 
 pub use audit::AuditHead;
 pub use calls::{Claimed, Claims, Submitted, Waiting, Wants};
+pub use campaign_counts::{CampaignCounts, Pulse};
+pub use campaign_events::StreamEvent;
+pub use campaign_life::{Changed, OpenCampaign};
 pub use capacity::{
     Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback,
     FleetEvent, Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
@@ -52,5 +63,5 @@ pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use start::{Start, Started};
 pub use stats::{CallPage, Counters};
-pub use suppression::{Scope, Suppression};
+pub use suppression::{ListCursor, Listed, Put, Scope, Suppression};
 pub use turns::{Resumed, TurnLease};

@@ -9,12 +9,13 @@ use crate::domain::call::{Call, Phase};
 use crate::domain::ids::{CallId, Shard};
 use crate::domain::notice::{KINDS, Notice};
 use crate::store::connect::{Store, StoreError};
+use crate::store::stats::listed;
 use crate::store::{keys, scripts};
 
 /// How many days the index of calls goes back.
 const DAYS: u64 = 11;
-/// How many ids are read at once.
-const PAGE: usize = 500;
+/// How many entries of the index, of up to 64 ids each, are read at once.
+const PAGE: usize = 50;
 
 impl Store {
     /// Every call to this number whose record is there: those that are open, and those that ended in the last 48 hours.
@@ -36,8 +37,8 @@ impl Store {
                 let page: Vec<String> =
                     self.client().zrange(&key, from, to, None, false, None, false).await?;
                 from = to + 1;
-                let page: Vec<CallId> = page.iter().filter_map(|id| CallId::parse(id)).collect();
                 let last = page.len() < PAGE;
+                let page: Vec<CallId> = page.iter().flat_map(|entry| listed(shard, entry)).collect();
                 for call in self.load_many(&page).await?.into_iter().flatten() {
                     if call.phone_hash == hash {
                         ids.remove(&call.id);
@@ -80,7 +81,8 @@ impl Store {
         let keys = vec![keys::session(id), keys::transcript(id), keys::turn(id), keys::journal(id)];
         let _: i64 = client.del(keys).await?;
         let _: i64 = client.zrem(keys::due(shard), id.as_str()).await?;
-        let _: i64 = client.zrem(keys::calls(shard, &keys::day(call.body.created_at)), id.as_str()).await?;
+        let day = keys::calls(shard, &keys::day(call.body.created_at));
+        scripts::UNLIST.run(self, vec![day], vec![id.to_string(), call.body.created_at.to_string()]).await?;
         Ok(true)
     }
 }

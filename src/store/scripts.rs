@@ -61,6 +61,9 @@ scripts! {
     SUPPRESS = "suppress",
     AUDIT_SEAL = "audit_seal",
     REPLACE_TRANSCRIPT = "replace_transcript",
+    CAMPAIGN_PUT = "campaign_put",
+    HASTEN = "hasten",
+    UNLIST = "unlist",
 }
 
 impl Script {

@@ -14,6 +14,20 @@ use crate::store::keys;
 /// Counters by name.
 pub type Counters = BTreeMap<String, i64>;
 
+/// How many entries of the index are read at once.
+const ENTRIES: usize = 16;
+/// Characters of an id behind its shard, as it stands in the index.
+const SHORT: usize = 22;
+
+/// The ids of one entry of the index: the parts behind the shard, one after the other, or one id in full.
+pub(super) fn listed(shard: Shard, entry: &str) -> Vec<CallId> {
+    if let Some(id) = CallId::parse(entry) {
+        return vec![id];
+    }
+    let parts = entry.as_bytes().chunks_exact(SHORT).filter_map(|part| std::str::from_utf8(part).ok());
+    parts.filter_map(|part| CallId::parse(&format!("call_{:02}{part}", shard.0))).collect()
+}
+
 /// A page of calls, newest first.
 #[derive(Debug, Default)]
 pub struct CallPage {
@@ -143,8 +157,8 @@ impl Store {
         Ok(all)
     }
 
-    /// The same of one shard. A list that was posted at once has one time for all its calls, more of them than one page
-    /// holds: what the cursor has passed is skipped here until the page is full or the day ends.
+    /// The same of one shard. An entry holds the ids of calls that were posted together, in no order: entries of one
+    /// millisecond are read whole, and what the cursor has passed of them is left out here.
     async fn shard_entries(
         &self,
         shard: Shard,
@@ -154,7 +168,7 @@ impl Store {
     ) -> Result<Vec<(Millis, CallId)>, StoreError> {
         // Ids sort by their shard first: of the cursor's own millisecond, higher shards were listed whole.
         let from = if shard.0 > id.shard().0 { format!("({at}") } else { at.to_string() };
-        let mut found = Vec::new();
+        let mut found: Vec<(Millis, CallId)> = Vec::new();
         let mut offset = 0;
         loop {
             let args = vec![
@@ -164,15 +178,20 @@ impl Store {
                 "WITHSCORES".into(),
                 "LIMIT".into(),
                 offset.to_string(),
-                limit.to_string(),
+                ENTRIES.to_string(),
             ];
             let flat = self.command("ZREVRANGEBYSCORE", args).await?.into_array();
+            for pair in flat.chunks_exact(2) {
+                let (Some(entry), Some(score)) = (pair[0].as_string(), pair[1].as_f64()) else { continue };
+                let score = score as Millis;
+                if found.len() >= limit && found.last().is_some_and(|(last, _)| *last != score) {
+                    return Ok(found);
+                }
+                let ids = listed(shard, &entry).into_iter().map(|id| (score, id));
+                found.extend(ids.filter(|(score, its)| (*score, its) < (at, id)));
+            }
             let read = flat.len() / 2;
-            found.extend(flat.chunks_exact(2).filter_map(|pair| {
-                let entry = (pair[1].as_f64()? as Millis, CallId::parse(&pair[0].as_string()?)?);
-                ((entry.0, &entry.1) < (at, id)).then_some(entry)
-            }));
-            if read < limit || found.len() >= limit {
+            if read < ENTRIES {
                 return Ok(found);
             }
             offset += read;

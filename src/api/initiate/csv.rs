@@ -1,51 +1,26 @@
-//! A list as CSV with a header row: one column holds the number, some are fields of a call, all others are variables.
-//! Separators may be commas, semicolons or tabs, as spreadsheets in different countries write them.
+//! A list as CSV with a header row, cut into records as it arrives. Separators may be commas, semicolons, tabs or bars, as
+//! spreadsheets in different countries write them; `columns` says what they separate.
 
-use axum::response::Response;
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use serde_json::{Map, Value};
 
-use crate::api::initiate::RepeatKey;
+use crate::api::initiate::columns::{Header, Mapping, bad_header};
 use crate::api::initiate::list::List;
-use crate::api::initiate::row::{Row, VARIABLES};
 use crate::api::initiate::source::Source;
-use crate::api::problems::{FieldError, Kind, Problem};
+use crate::api::problems::{FieldError, Problem};
 
 /// The longest record, in bytes. One that is longer is nearly always a quotation mark that is never closed.
 const RECORD: usize = 256 * 1024;
 /// Most columns.
 const COLUMNS: usize = 512;
-/// What a column with the number may be called.
-const PHONE: [&str; 14] = [
-    "phone_number",
-    "phone",
-    "phonenumber",
-    "number",
-    "telephone",
-    "telephone_number",
-    "tel",
-    "mobile",
-    "mobile_phone",
-    "mobile_number",
-    "cell",
-    "cell_phone",
-    "contact_number",
-    "msisdn",
-];
-/// Columns that are fields of a call.
-const KNOWN: [&str; 6] = ["agent", "voicemail", "webhook_url", "schedule_at", "expires_at", "time_zone"];
 
-pub(super) async fn initiate(
-    mut list: List<'_>,
-    mut source: Source,
-    key: Option<RepeatKey>,
-) -> Result<Response, Problem> {
-    if list.repeats(key).await? {
-        return list.replay(&source.fingerprint().await?);
-    }
-    let (mut records, first) = Records::open(&mut source).await?;
+/// Reads it into `list`.
+pub(in crate::api) async fn read(
+    list: &mut List<'_>,
+    source: &mut Source,
+    mapping: &Mapping,
+) -> Result<(), Problem> {
+    let (mut records, first) = Records::open(source).await?;
     let mut header: Option<Header> = None;
-    let mut n = 0_u64;
     let mut piece = first;
     loop {
         let mut input: &[u8] = &piece;
@@ -62,16 +37,19 @@ pub(super) async fn initiate(
                         "is longer than {RECORD} bytes or {COLUMNS} columns (a quotation mark that is not closed?); \
                          nothing after it was read"
                     );
-                    list.offer(n + 1, Err(vec![FieldError::new("", reason)])).await?;
+                    let error = FieldError::new("", reason).code("malformed_row");
+                    list.offer(records.row + 1, Err(vec![error])).await?;
                     while source.next().await?.is_some() {}
-                    return list.finish(source.fingerprint_so_far()).await;
+                    return Ok(());
                 }
                 Step::Record => match &header {
-                    None => header = Some(Header::read(&records)?),
+                    // Rows without any text may stand above the header, too.
+                    None if records.fields().all(|cell| cell.trim_ascii().is_empty()) => {}
+                    None => header = Some(Header::read(records.fields(), mapping)?),
                     Some(header) => {
-                        n += 1;
-                        let row = header.row(&records, &list);
-                        list.offer(n, row).await?;
+                        if let Some(row) = header.row(records.fields(), list) {
+                            list.offer(records.row, row).await?;
+                        }
                     }
                 },
             }
@@ -84,72 +62,7 @@ pub(super) async fn initiate(
     if header.is_none() {
         return Err(bad_header("there is no header row"));
     }
-    list.finish(source.fingerprint_so_far()).await
-}
-
-fn bad_header(reason: &str) -> Problem {
-    Problem::fields(Kind::InvalidRequest, vec![FieldError::new("header", reason)])
-}
-
-/// What the columns mean.
-struct Header {
-    names: Vec<String>,
-    phone: usize,
-}
-
-impl Header {
-    fn read(records: &Records) -> Result<Self, Problem> {
-        let mut names = Vec::new();
-        for field in records.fields() {
-            let Ok(name) = std::str::from_utf8(field) else {
-                return Err(bad_header("the header row is not valid UTF-8; save the sheet as \"CSV UTF-8\""));
-            };
-            let name = name.trim().to_lowercase().replace([' ', '-', '.'], "_");
-            if !name.is_empty() && names.contains(&name) {
-                return Err(bad_header(&format!("two columns are called {name:?}")));
-            }
-            names.push(name);
-        }
-        let Some(phone) = PHONE.iter().find_map(|p| names.iter().position(|n| n == p)) else {
-            let shown: Vec<&str> = names.iter().map(String::as_str).take(10).collect();
-            return Err(bad_header(&format!(
-                "no column holds a number: one must be called phone_number (or phone, number, tel, mobile, …); found {}",
-                shown.join(", ").chars().filter(|c| !c.is_ascii_digit()).take(200).collect::<String>()
-            )));
-        };
-        let variables = names.iter().filter(|n| !n.is_empty() && !KNOWN.contains(&n.as_str())).count() - 1;
-        if variables > VARIABLES {
-            return Err(bad_header(&format!("more than {VARIABLES} columns beside the number")));
-        }
-        Ok(Self { names, phone })
-    }
-
-    fn row(&self, records: &Records, list: &List<'_>) -> Result<Row, Vec<FieldError>> {
-        let mut object = Map::new();
-        let mut variables = Map::new();
-        for (i, field) in records.fields().enumerate() {
-            let Ok(text) = std::str::from_utf8(field) else {
-                let name = self.names.get(i).map_or("", String::as_str);
-                return Err(vec![FieldError::new(
-                    name,
-                    "is not valid UTF-8; save the sheet as \"CSV UTF-8\"",
-                )]);
-            };
-            let text = text.trim();
-            match self.names.get(i).map(String::as_str) {
-                _ if text.is_empty() => {}
-                None => return Err(vec![FieldError::new("", "has more fields than the header has columns")]),
-                Some("") => {}
-                Some(_) if i == self.phone => drop(object.insert("phone_number".into(), text.into())),
-                Some(name) if KNOWN.contains(&name) => drop(object.insert(name.into(), text.into())),
-                Some(name) => drop(variables.insert(name.into(), text.into())),
-            }
-        }
-        if !variables.is_empty() {
-            object.insert("variables".into(), Value::Object(variables));
-        }
-        Row::read(list.app(), object, "", list.shared(), list.now())
-    }
+    Ok(())
 }
 
 enum Step {
@@ -171,19 +84,32 @@ struct Records {
     written: usize,
     fields: usize,
     complete: bool,
+    /// The record's row, as a spreadsheet shows it: blank lines count, those inside quotation marks do not.
+    row: u64,
+    /// Line feeds inside quotation marks so far.
+    inside: u64,
+    last: u8,
 }
 
 impl Records {
     /// Reads up to the end of the first line, to see what separates its columns.
     async fn open(source: &mut Source) -> Result<(Self, Vec<u8>), Problem> {
         let mut head = Vec::new();
-        while !head.contains(&b'\n') && head.len() < RECORD {
+        while line_end(&head).is_none() && head.len() < RECORD {
             match source.next().await? {
                 Some(piece) => head.extend_from_slice(&piece),
                 None => break,
             }
         }
-        let line = head.split(|b| *b == b'\n').next().unwrap_or(&[]);
+        // A first line such as `sep=;` is for spreadsheets, which do not show it.
+        if let Some((separator, length)) = announced(&head) {
+            head.drain(..length);
+            if head.is_empty() {
+                head = source.next().await?.map(Vec::from).unwrap_or_default();
+            }
+            return Ok((Self::new(separator), head));
+        }
+        let line = head.get(..line_end(&head).unwrap_or(head.len())).unwrap_or_default();
         Ok((Self::new(separator(line)), head))
     }
 
@@ -195,6 +121,9 @@ impl Records {
             written: 0,
             fields: 0,
             complete: false,
+            row: 0,
+            inside: 0,
+            last: 0,
         }
     }
 
@@ -210,6 +139,9 @@ impl Records {
             }
             let (result, used, written, fields) =
                 self.reader.read_record(input, &mut self.text[self.written..], &mut self.ends[self.fields..]);
+            if let Some(last) = used.checked_sub(1).and_then(|at| input.get(at)) {
+                self.last = *last;
+            }
             *input = &input[used..];
             self.written += written;
             self.fields += fields;
@@ -222,11 +154,20 @@ impl Records {
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => return Step::TooLong,
                 ReadRecordResult::Record => {
                     self.complete = true;
+                    self.count();
                     return Step::Record;
                 }
                 ReadRecordResult::End => return Step::End,
             }
         }
+    }
+
+    fn count(&mut self) {
+        let text = self.text.get(..self.written).unwrap_or_default();
+        self.inside += text.iter().filter(|b| **b == b'\n').count() as u64;
+        // A record ends with its line feed, or before it: at a carriage return, or at the end of the file.
+        let lines = self.reader.line() - u64::from(self.last == b'\n');
+        self.row = lines.saturating_sub(self.inside).max(self.row + 1);
     }
 
     /// The fields of the record that is complete.
@@ -236,9 +177,40 @@ impl Records {
     }
 }
 
+/// Where the first line ends that is not inside quotation marks.
+fn line_end(text: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    text.iter().position(|b| {
+        quoted ^= *b == b'"';
+        !quoted && matches!(b, b'\n' | b'\r')
+    })
+}
+
+/// The separator that a first line `sep=;` announces, and that line's length.
+fn announced(text: &[u8]) -> Option<(u8, usize)> {
+    let end = line_end(text)?;
+    let line = text.get(..end)?;
+    let (name, separator) = line.split_at_checked(4)?;
+    let [separator] = separator else { return None };
+    let crlf = text.get(end..end + 2) == Some(b"\r\n");
+    name.eq_ignore_ascii_case(b"sep=").then_some((*separator, end + 1 + usize::from(crlf)))
+}
+
 fn separator(line: &[u8]) -> u8 {
-    let count = |sep: u8| line.iter().filter(|b| **b == sep).count();
-    [b';', b'\t'].into_iter().find(|sep| count(*sep) > count(b',')).unwrap_or(b',')
+    let count = |sep: u8| {
+        let mut quoted = false;
+        let outside = |b: &&u8| {
+            quoted ^= **b == b'"';
+            !quoted && **b == sep
+        };
+        line.iter().filter(outside).count()
+    };
+    let commas = count(b',');
+    [b';', b'\t', b'|']
+        .into_iter()
+        .filter(|sep| count(*sep) > commas)
+        .max_by_key(|sep| count(*sep))
+        .unwrap_or(b',')
 }
 
 #[cfg(test)]
@@ -246,7 +218,7 @@ mod tests {
     use super::*;
 
     fn cut(text: &[u8], step: usize) -> Vec<Vec<String>> {
-        let line = text.split(|b| *b == b'\n').next().unwrap();
+        let line = &text[..line_end(text).unwrap_or(text.len())];
         let mut records = Records::new(separator(line));
         let mut out = Vec::new();
         for piece in text.chunks(step).chain([&b""[..]]) {
@@ -272,7 +244,31 @@ mod tests {
     fn separators_are_seen_in_the_header() {
         assert_eq!(cut(b"phone;name\n1;a,b\n", 5)[1], ["1", "a,b"]);
         assert_eq!(cut(b"phone\tname\n1\ta,b\n", 5)[1], ["1", "a,b"]);
+        assert_eq!(cut(b"phone|name\r1|a,b\r", 5)[1], ["1", "a,b"]);
+        assert_eq!(cut(b"\"phone, or;tel;fax\",name\n1,b\n", 5)[1], ["1", "b"]);
         assert_eq!(cut(b"phone\n1\n", 5)[1], ["1"]);
+        assert_eq!(announced(b"sep=;\r\nphone"), Some((b';', 7)));
+        assert_eq!(announced(b"SEP=\t\nphone"), Some((b'\t', 6)));
+        assert_eq!(announced(b"sep=;"), None);
+        assert_eq!(announced(b"sep=no\n"), None);
+    }
+
+    #[test]
+    fn rows_are_those_that_a_spreadsheet_shows() {
+        let lf = "phone,note\n1,\"a\nb\"\n\n\n2,\n,\n3,x";
+        for text in [lf.to_owned(), lf.replace('\n', "\r\n")] {
+            for step in 1..text.len() {
+                let mut records = Records::new(b',');
+                let mut rows = Vec::new();
+                for piece in text.as_bytes().chunks(step).chain([&b""[..]]) {
+                    let mut input = piece;
+                    while let Step::Record = records.next(&mut input) {
+                        rows.push(records.row);
+                    }
+                }
+                assert_eq!(rows, [1, 2, 5, 6, 7], "in pieces of {step} of {text:?}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::response::Response;
+use bytes::Bytes;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -12,56 +12,74 @@ use crate::api::fields::{Fields, kind_of, malformed};
 use crate::api::initiate::list::List;
 use crate::api::initiate::row::Row;
 use crate::api::initiate::source::Source;
-use crate::api::initiate::{RepeatKey, one};
 use crate::api::problems::{FieldError, Kind, Problem};
 
-pub(super) async fn initiate(
-    app: &App,
-    mut source: Source,
-    key: Option<RepeatKey>,
-) -> Result<Response, Problem> {
-    let bytes = source.whole(app.api.config.bulk_limit).await?;
-    let raw: &RawValue = serde_json::from_slice(&bytes).map_err(|e| malformed(&e))?;
-    let Ok(mut body) = serde_json::from_str::<BTreeMap<String, &RawValue>>(raw.get()) else {
-        let error = FieldError::new("", "must be a JSON object");
-        return Err(Problem::fields(Kind::InvalidRequest, vec![error]));
-    };
+/// A body that was cut but not unfolded.
+pub(in crate::api) struct Parsed<'a> {
+    /// What stands beside the rows; all there is of a single call.
+    pub(in crate::api) rest: Map<String, Value>,
+    /// The rows, with the name they stand under.
+    pub(in crate::api) rows: Option<(&'static str, Vec<&'a RawValue>)>,
+}
+
+/// All of a JSON body.
+pub(in crate::api) async fn whole(app: &App, source: &mut Source) -> Result<Bytes, Problem> {
+    source.whole(app.api.config.bulk_limit).await
+}
+
+/// Cuts it.
+pub(in crate::api) fn parse<'a>(app: &App, bytes: &'a Bytes) -> Result<Parsed<'a>, Problem> {
+    let mut body = serde_json::from_slice::<BTreeMap<String, &RawValue>>(bytes).map_err(|e| {
+        if e.is_data() && serde_json::from_slice::<&RawValue>(bytes).is_ok() {
+            return Problem::fields(Kind::InvalidRequest, vec![FieldError::new("", "must be a JSON object")]);
+        }
+        malformed(&e)
+    })?;
     let is_list = body.contains_key("phone_numbers") || body.contains_key("calls");
     if bytes.len() > app.api.config.body_limit && !is_list {
         let detail = format!("at most {} bytes are read for one call", app.api.config.body_limit);
         return Err(Problem::new(Kind::PayloadTooLarge, detail));
     }
-    let numbers = body.remove("phone_numbers");
-    let calls = body.remove("calls");
-    let mut rest = Map::new();
-    for (name, value) in body {
-        rest.insert(name, serde_json::from_str(value.get()).map_err(|e| malformed(&e))?);
-    }
-    let (name, rows) = match (numbers, calls) {
-        (None, None) => return one::initiate(app, rest, key).await,
-        (Some(rows), None) => ("phone_numbers", rows),
-        (None, Some(rows)) => ("calls", rows),
+    let (name, rows) = match (body.remove("phone_numbers"), body.remove("calls")) {
+        (None, None) => ("", None),
+        (Some(rows), None) => ("phone_numbers", Some(rows)),
+        (None, Some(rows)) => ("calls", Some(rows)),
         (Some(_), Some(_)) => {
             let error = FieldError::new("calls", "stands beside phone_numbers; send one of them");
             return Err(Problem::fields(Kind::InvalidRequest, vec![error]));
         }
     };
+    let mut rest = Map::new();
+    for (name, value) in body {
+        rest.insert(name, serde_json::from_str(value.get()).map_err(|e| malformed(&e))?);
+    }
+    // What is no list has no rows, which the list's own fields are then told of.
+    let rows = rows.map(|rows| (name, serde_json::from_str(rows.get()).unwrap_or_default()));
+    Ok(Parsed { rest, rows })
+}
 
+/// What stands beside the rows, read field by field; a number of its own is out of place there.
+pub(in crate::api) fn beside(rest: Map<String, Value>, name: &str, empty: bool) -> Fields {
     let mut fields = Fields::new("", rest);
     if fields.take("phone_number").is_some() {
         fields.wrong("phone_number", format!("stands beside {name}; send one of them"));
     }
-    let rows: Vec<&RawValue> = serde_json::from_str(rows.get()).unwrap_or_else(|_| {
-        fields.wrong(name, "must be a list");
-        Vec::new()
-    });
-    let mut list = List::from_fields(app, fields, (rows.is_empty()).then_some(name))?;
-    if list.repeats(key).await? {
-        return list.replay(&source.fingerprint_so_far());
+    if empty {
+        fields.wrong(name, "is empty or no list");
     }
+    fields
+}
+
+/// Reads the rows into `list`.
+pub(in crate::api) async fn read(
+    list: &mut List<'_>,
+    name: &str,
+    rows: Vec<&RawValue>,
+) -> Result<(), Problem> {
     for (i, raw) in rows.into_iter().enumerate() {
         let n = i as u64 + 1;
         let path = format!("{name}[{i}]");
+        let app = list.app();
         let row = match serde_json::from_str::<Value>(raw.get()).map_err(|e| malformed(&e))? {
             Value::String(text) if name == "phone_numbers" => Row::bare(app, &text, &path, list.shared()),
             Value::Object(object) if name == "calls" => {
@@ -70,10 +88,10 @@ pub(super) async fn initiate(
             other => {
                 let expected = if name == "calls" { "an object" } else { "a string" };
                 let reason = format!("must be {expected}, not {}", kind_of(&other));
-                Err(vec![FieldError::new(path, reason)])
+                Err(vec![FieldError::new(path, reason).code("malformed_row")])
             }
         };
         list.offer(n, row).await?;
     }
-    list.finish(source.fingerprint_so_far()).await
+    Ok(())
 }

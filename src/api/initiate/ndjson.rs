@@ -1,11 +1,9 @@
 //! A list as NDJSON: a call a line, as an object or as a number in quotes. Blank lines are passed over.
 
-use axum::response::Response;
 use bytes::{Buf, BytesMut};
 use serde_json::Value;
 
 use crate::api::fields::kind_of;
-use crate::api::initiate::RepeatKey;
 use crate::api::initiate::list::List;
 use crate::api::initiate::row::Row;
 use crate::api::initiate::source::Source;
@@ -14,45 +12,39 @@ use crate::api::problems::{FieldError, Problem};
 /// The longest line.
 const LINE: usize = 256 * 1024;
 
-pub(super) async fn initiate(
-    mut list: List<'_>,
-    mut source: Source,
-    key: Option<RepeatKey>,
-) -> Result<Response, Problem> {
-    if list.repeats(key).await? {
-        return list.replay(&source.fingerprint().await?);
-    }
+/// Reads it into `list`.
+pub(in crate::api) async fn read(list: &mut List<'_>, source: &mut Source) -> Result<(), Problem> {
     let mut lines = Lines::default();
     while let Some(piece) = source.next().await? {
         lines.feed(&piece);
         while let Some((n, line)) = lines.next(false) {
-            take(&mut list, n, &line).await?;
+            take(list, n, &line).await?;
         }
     }
     while let Some((n, line)) = lines.next(true) {
-        take(&mut list, n, &line).await?;
+        take(list, n, &line).await?;
     }
-    list.finish(source.fingerprint_so_far()).await
+    Ok(())
 }
 
 async fn take(list: &mut List<'_>, n: u64, line: &Line) -> Result<(), Problem> {
     let row = match line {
-        Line::TooLong => Err(vec![FieldError::new("", format!("the line is longer than {LINE} bytes"))]),
+        Line::TooLong => Err(bad(format!("the line is longer than {LINE} bytes"))),
         Line::Whole(bytes) if bytes.trim_ascii().is_empty() => return Ok(()),
         Line::Whole(bytes) => match serde_json::from_slice::<Value>(bytes) {
-            Err(_) if std::str::from_utf8(bytes).is_err() => {
-                Err(vec![FieldError::new("", "the line is not valid UTF-8")])
-            }
-            Err(e) => Err(vec![FieldError::new("", format!("is not JSON (column {})", e.column()))]),
+            Err(_) if std::str::from_utf8(bytes).is_err() => Err(bad("the line is not valid UTF-8".into())),
+            Err(e) => Err(bad(format!("is not JSON (column {})", e.column()))),
             Ok(Value::Object(object)) => Row::read(list.app(), object, "", list.shared(), list.now()),
             Ok(Value::String(text)) => Row::bare(list.app(), &text, "phone_number", list.shared()),
-            Ok(other) => {
-                let reason = format!("must be an object or a string, not {}", kind_of(&other));
-                Err(vec![FieldError::new("", reason)])
-            }
+            Ok(other) => Err(bad(format!("must be an object or a string, not {}", kind_of(&other)))),
         },
     };
     list.offer(n, row).await
+}
+
+/// A line that is no row at all.
+fn bad(reason: String) -> Vec<FieldError> {
+    vec![FieldError::new("", reason).code("malformed_row")]
 }
 
 #[derive(Debug, PartialEq)]

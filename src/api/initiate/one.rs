@@ -40,7 +40,7 @@ pub(super) async fn initiate(
     let call = row.call(app, CallId::new(Shard::of(&e164)), None, now);
     let idempotency = key.as_ref().map(|k| (k.scoped.as_str(), fingerprint.as_str()));
     match app.store().submit_one(&call, idempotency, now).await? {
-        Submitted::Created | Submitted::Exists => {
+        Submitted::Created | Submitted::Exists | Submitted::OpenElsewhere => {
             app.api.ops.metrics.calls_started.inc();
             tracing::info!(call_id = %call.id, phone_hash = %call.phone_hash, "accepted");
             Ok(accepted(&CallTicket::of(&call), false))

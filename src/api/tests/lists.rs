@@ -34,8 +34,12 @@ async fn a_json_list_is_judged_row_by_row() {
         }))
         .await;
     assert_eq!(counts(&answer.is(202).body), [2, 3, 1, 0]);
-    let expected = [(3, "calls[2].phone_number"), (4, "calls[3].agnet"), (5, "calls[4]")];
+    let expected =
+        [(2, "phone_number"), (3, "calls[2].phone_number"), (4, "calls[3].agnet"), (5, "calls[4]")];
     assert_eq!(rows(&answer.body), expected);
+    let reasons = json!({"duplicate": 1, "phone_not_a_number": 1, "invalid_field": 1, "malformed_row": 1});
+    assert_eq!(answer.body["reasons"], reasons);
+    assert_eq!(answer.body["errors"][1]["value"], "nonsense");
 
     let id = answer.text("campaign_id");
     let campaign = f.get(&format!("/api/campaigns/{id}")).await;
@@ -98,19 +102,21 @@ async fn a_list_without_a_good_row_makes_no_campaign() {
 async fn csv_columns_are_fields_or_variables() {
     let f = Fixture::start().await;
     let text = b"\xEF\xBB\xBFName;Phone;agent;time_zone\r\nAnn;+14155552671;interview;Europe/Paris\r\n\
-        Bob;12;;\r\n\xFF;+14155552672;;\r\n;\"+14155552673\";;\r\nEve;+14155552674;;;;x\r\n";
+        Bob;12;;\r\n\xDCrsula;+14155552672;;\r\n;\"+14155552673\";;\r\nEve;+14155552674;;;;x\r\n";
     let answer = f.upload("text/csv; charset=utf-8", "?campaign=May", Body::from(&text[..])).await;
-    assert_eq!(counts(&answer.is(202).body), [2, 3, 0, 0]);
-    assert_eq!(rows(&answer.body), [(2, "phone_number"), (3, "name"), (5, "")]);
+    assert_eq!(counts(&answer.is(202).body), [3, 2, 0, 0]);
+    assert_eq!(rows(&answer.body), [(3, "phone_number"), (6, "")], "as the spreadsheet counts");
     let person = f.get("/api/people/+14155552671").await;
     assert_eq!(person.body["calls"][0]["variables"], json!({"name": "Ann"}));
     assert_eq!(person.body["calls"][0]["agent"], "interview");
+    let person = f.get("/api/people/+14155552672").await;
+    assert_eq!(person.body["calls"][0]["variables"], json!({"name": "Ürsula"}), "no UTF-8: Windows-1252");
 
     let no_column = f.upload("text/csv", "", "name,email\nAnn,a@b.c\n").await;
     assert_eq!(no_column.is(422).is_problem("invalid_request").wrong_fields(), ["header"]);
     f.upload("text/csv", "", "").await.is_problem("invalid_request");
     f.upload("text/csv", "", "phone\n").await.is(422).is_problem("invalid_request");
-    f.upload("text/csv", "", "phone,phone\n1,2\n").await.is_problem("invalid_request");
+    f.upload("text/csv", "", "phone,agent,agent\n1,,\n").await.is_problem("invalid_request");
     f.upload("text/csv", "?agnet=x", "phone\n+14155552671\n").await.is(400).is_problem("invalid_query");
     let unclosed = format!("phone\n+14155552675\n\"{}", "x".repeat(400_000));
     let answer = f.upload("text/csv", "", unclosed).await;
@@ -131,7 +137,7 @@ async fn ndjson_is_streamed_in_batches() {
     let body = Body::from_stream(futures::stream::iter(pieces));
     let answer = f.upload("application/x-ndjson", "?agent=interview", body).await;
     assert_eq!(counts(&answer.is(202).body), [2_300, 1, 1, 0]);
-    assert_eq!(rows(&answer.body), [(1, "")]);
+    assert_eq!(rows(&answer.body), [(1, ""), (2_303, "phone_number")]);
     let campaign = f.get(&format!("/api/campaigns/{}", answer.text("campaign_id"))).await;
     assert_eq!(campaign.body["accepted"], 2_300);
 }

@@ -1,25 +1,24 @@
 //! `carillon call`: posts numbers or a file and watches the calls until each has ended.
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use reqwest::{Method, header};
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::app::cli::client::{Client, Failure};
+use crate::app::cli::client::{ApiArgs, Client, Failure};
 use crate::app::cli::table::table;
+use crate::app::cli::upload::{self, Upload};
 
 /// How often the campaign is asked for.
 const POLL: Duration = Duration::from_secs(1);
 /// How long the API may be away while calls are watched.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How many rejected rows are printed.
-const SHOWN_ERRORS: usize = 20;
 
 /// Post numbers and watch their calls.
 #[derive(Clone, Debug, clap::Args)]
@@ -33,12 +32,8 @@ pub struct CallArgs {
     /// A list: CSV with a header row (`.csv`), or a JSON object a line (`.ndjson`, `.jsonl`).
     #[arg(long, short)]
     pub file: Option<PathBuf>,
-    /// The API.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    pub url: String,
-    /// The API key; of a comma-separated list the first.
-    #[arg(long, env = "API_KEYS", hide_env_values = true)]
-    pub api_key: Option<String>,
+    #[command(flatten)]
+    pub(super) api: ApiArgs,
     /// The agent that talks.
     #[arg(long)]
     pub agent: Option<String>,
@@ -66,8 +61,7 @@ pub async fn run(args: &CallArgs) -> ExitCode {
 }
 
 async fn call(args: &CallArgs, out: &mut impl Write) -> anyhow::Result<bool> {
-    let key = args.api_key.as_deref().and_then(|keys| keys.split(',').map(str::trim).find(|k| !k.is_empty()));
-    let client = Client::new(&args.url, key)?;
+    let client = args.api.client()?;
     let answer = match post(&client, args).await? {
         Ok(answer) => answer,
         Err(Failure::Final(error, Some(problem))) => {
@@ -76,7 +70,7 @@ async fn call(args: &CallArgs, out: &mut impl Write) -> anyhow::Result<bool> {
             }
             // The detail of a single error says it already.
             if problem["errors"].as_array().is_some_and(|errors| errors.len() > 1) {
-                print_errors(&problem);
+                upload::print_errors(&problem);
             }
             return Err(error);
         }
@@ -84,14 +78,8 @@ async fn call(args: &CallArgs, out: &mut impl Write) -> anyhow::Result<bool> {
     };
     let campaign = answer["campaign_id"].as_str().context("the API's answer names no campaign")?.to_owned();
     let count = |name: &str| answer[name].as_u64().unwrap_or(0);
-    let mut line = format!("{} accepted", count("accepted"));
-    for name in ["rejected", "duplicates", "suppressed"] {
-        if count(name) > 0 {
-            line.push_str(&format!(", {} {name}", count(name)));
-        }
-    }
-    eprintln!("{line}; campaign {campaign}");
-    print_errors(&answer);
+    eprintln!("{}; campaign {campaign}", upload::accepted(&answer));
+    upload::print_errors(&answer);
 
     let mut result = answer.clone();
     if !args.no_watch {
@@ -118,27 +106,16 @@ async fn post(client: &Client, args: &CallArgs) -> anyhow::Result<Result<Value, 
         }
         return Ok(client.send(client.request(Method::POST, path).json(&body)).await);
     };
-    let media = media_type(file)?;
-    // The whole file is streamed: it may be longer than memory.
-    let content =
-        tokio::fs::File::open(file).await.with_context(|| format!("cannot read {}", file.display()))?;
-    let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::new(content));
+    let list = Upload::open(file, &[]).await?;
     let name = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("campaign", &name);
     if let Some(agent) = &args.agent {
         query.append_pair("agent", agent);
     }
-    let request = client.request(Method::POST, &format!("{path}?{}", query.finish()));
-    Ok(client.send(request.header(header::CONTENT_TYPE, media).body(body)).await)
-}
-
-fn media_type(file: &Path) -> anyhow::Result<&'static str> {
-    match file.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("csv" | "tsv" | "txt") => Ok("text/csv"),
-        Some("ndjson" | "jsonl") => Ok("application/x-ndjson"),
-        _ => bail!("{}: its name must end in .csv, .ndjson or .jsonl", file.display()),
-    }
+    let query = query.finish();
+    let request = list.onto(|_| client.request(Method::POST, &format!("{path}?{query}")));
+    Ok(client.send(request).await)
 }
 
 /// Waits until every call of the list has ended, and answers them, oldest first. A call that a callee asked for later
@@ -232,19 +209,6 @@ fn progress(expected: u64, quiet: bool) -> ProgressBar {
     bar
 }
 
-fn print_errors(answer: &Value) {
-    let errors = answer["errors"].as_array().map_or(&[][..], Vec::as_slice);
-    for error in errors.iter().take(SHOWN_ERRORS) {
-        let row = error["row"].as_u64().map(|n| format!("row {n}: ")).unwrap_or_default();
-        let field =
-            error["field"].as_str().filter(|f| !f.is_empty()).map(|f| format!("{f} ")).unwrap_or_default();
-        eprintln!("  {row}{field}{}", error["reason"].as_str().unwrap_or("is not valid"));
-    }
-    if errors.len() > SHOWN_ERRORS {
-        eprintln!("  … and {} more", errors.len() - SHOWN_ERRORS);
-    }
-}
-
 fn render(calls: &[Value]) -> String {
     let text = |v: &Value| match v {
         Value::String(text) => text.clone(),
@@ -269,8 +233,7 @@ mod tests {
         CallArgs {
             numbers: vec!["+14155550100".into()],
             file: None,
-            url: url.into(),
-            api_key: None,
+            api: ApiArgs { url: url.into(), api_key: None },
             agent: None,
             watch: false,
             no_watch: false,

@@ -1,13 +1,46 @@
 //! A client of the API: asks, and turns every failure into a sentence that says what to do.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where the API is, and who asks.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct ApiArgs {
+    /// The API.
+    #[arg(long, global = true, default_value = "http://127.0.0.1:8080")]
+    pub(super) url: String,
+    /// The API key; of a comma-separated list the first. Otherwise API_KEYS of the environment or of `.env`.
+    #[arg(long, global = true, env = "API_KEYS", hide_env_values = true)]
+    pub(super) api_key: Option<String>,
+}
+
+impl ApiArgs {
+    /// A client for it.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.url, key(self.api_key.as_deref(), Path::new(".env")).as_deref())
+    }
+}
+
+/// The first key of a list: the one given (by argument or by the real environment, which wins even where it is set to
+/// nothing), else that of `API_KEYS` in the file `.env`.
+fn key(given: Option<&str>, dotenv: &Path) -> Option<String> {
+    let list = match given {
+        Some(list) => list.to_owned(),
+        None => {
+            // A line that cannot be read is `carillon check`'s to report; the others count.
+            let lines = dotenvy::from_path_iter(dotenv).ok()?;
+            lines.flatten().filter(|(name, _)| name == "API_KEYS").last()?.1
+        }
+    };
+    list.split(',').map(str::trim).find(|key| !key.is_empty()).map(str::to_owned)
+}
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -65,17 +98,45 @@ impl Client {
         self.send(self.request(Method::GET, &path).timeout(TIMEOUT)).await
     }
 
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
+    /// Sends a request whose answer is read piece by piece.
+    pub(super) async fn stream(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        match self.read(response).await {
+            Err(failure) => Err(failure),
+            // Not reached: a status without success is a failure.
+            Ok(_) => Err(Failure::Final(anyhow!("{} answered without success", self.base), None)),
+        }
+    }
+
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
+        let response = self.open(request).await?;
         let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let text = response.text().await.map_err(|e| self.unreachable(&e))?;
+        serde_json::from_str(&text).map_err(|_| {
+            let error = anyhow!("{} answered {status} without JSON; is a Carillon API there?", self.base);
+            Failure::Final(error, None)
+        })
+    }
+
+    /// The answer with its body unread, where the API did what it was asked.
+    pub(super) async fn open(&self, request: RequestBuilder) -> Result<reqwest::Response, Failure> {
+        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
+        self.read(response).await
+    }
+
+    async fn read(&self, response: Response) -> Result<Value, Failure> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
         let text = response.text().await.map_err(|e| self.unreachable(&e))?;
         let body: Option<Value> = serde_json::from_str(&text).ok();
-        if status.is_success() {
-            return body.ok_or_else(|| {
-                let error = anyhow!("{} answered {status} without JSON; is a Carillon API there?", self.base);
-                Failure::Final(error, None)
-            });
-        }
         let word = |name: &str| body.as_ref().and_then(|b| b[name].as_str()).unwrap_or("").to_owned();
         let said = format!("{status}: {} – {}", word("title"), word("detail"));
         let said = said.trim_end_matches([' ', '–', ':']).to_owned();
@@ -104,5 +165,21 @@ impl Client {
         } else {
             anyhow!("the connection to {base} broke: {}", error.to_string().replace(base, ""))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_comes_from_the_argument_the_environment_or_the_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join(".env");
+        assert_eq!(key(None, &file), None, "no file is no error");
+        std::fs::write(&file, "# keys\nREDIS_URL=redis://x\nAPI_KEYS=\"first, second\"\n").expect("a file");
+        assert_eq!(key(None, &file).as_deref(), Some("first"));
+        assert_eq!(key(Some("given,other"), &file).as_deref(), Some("given"));
+        assert_eq!(key(Some(""), &file), None, "what is really set to nothing is nothing");
     }
 }

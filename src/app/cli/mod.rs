@@ -2,6 +2,9 @@
 
 pub mod audit;
 pub mod call;
+pub mod campaign;
 pub mod check;
 mod client;
+pub mod suppressions;
 mod table;
+mod upload;

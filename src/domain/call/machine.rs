@@ -340,6 +340,10 @@ impl Change {
     /// Final: counts it and tells downstream.
     pub(super) fn end(&mut self, ending: Ending, now: Millis) {
         let disposition = ending.disposition;
+        if self.call.phase() != Phase::WrapUp {
+            // It held no line: with it, a campaign's calls that wait are told from those under way.
+            self.count("undialed");
+        }
         self.call.state = State::Ended { ending };
         self.call.head.due = 0;
         self.call.body.ended_at = Some(now);

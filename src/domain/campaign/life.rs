@@ -112,6 +112,16 @@ impl State {
         }
     }
 
+    /// What a draining campaign is in the end.
+    #[must_use]
+    pub fn after_draining(toward: Toward) -> Self {
+        match toward {
+            Toward::Completed => Self::Completed,
+            Toward::Cancelled => Self::Cancelled,
+            Toward::Expired => Self::Expired,
+        }
+    }
+
     /// Is it over for good?
     #[must_use]
     pub fn is_over(self) -> bool {
@@ -167,13 +177,12 @@ impl State {
             (S::Draining { toward: T::Cancelled }, _) if command != C::Finish => return None,
             (S::Draining { toward: T::Expired }, C::Expire) => self,
             (_, C::Expire) => S::Draining { toward: T::Expired },
-            (S::Running, C::Drain) => S::Draining { toward: T::Completed },
-            (S::Draining { toward: T::Completed }, C::Refill) => S::Running,
-            (S::Draining { toward }, C::Finish) => match toward {
-                T::Completed => S::Completed,
-                T::Cancelled => S::Cancelled,
-                T::Expired => S::Expired,
-            },
+            // Both are the keeper's, who may come late: the campaign is there already.
+            (S::Running | S::Draining { toward: T::Completed }, C::Drain) => {
+                S::Draining { toward: T::Completed }
+            }
+            (S::Running | S::Draining { toward: T::Completed }, C::Refill) => S::Running,
+            (S::Draining { toward }, C::Finish) => S::after_draining(toward),
             _ => return None,
         };
         Some(next)

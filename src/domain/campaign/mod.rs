@@ -1,5 +1,7 @@
 //! A campaign: what the calls of one list share, and its life from draft to end.
 
+#[cfg(test)]
+mod cases;
 mod life;
 
 use serde::{Deserialize, Serialize};

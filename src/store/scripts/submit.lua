@@ -1,9 +1,10 @@
 -- Accepts calls of one shard: the record, its place in a queue, and what finds it again.
 -- KEYS: 1 DUE  2 ACTIVE  3 CALLS day index  4 SUPPRESSION  5 STATS day  6 IDEMPOTENCY entry or "" (unused)
 -- ARGV: 1 key tag "{sNN}"  2 now (ms)  3 idempotency fingerprint or ""  4 idempotency TTL (ms)
---       then for each call: id, record, due (ms, 0 = ready now), may be suppressed ("1" accepts it all the same)
--- RETURNS: one word for each call: "created" | "exists" | "suppressed"; for a repeat under an idempotency key:
---          "repeat", first id, first fingerprint
+--       5 "account": not while another call to the number is open; else ""
+--       then for each call: id, record, due (ms, 0 = ready now)
+-- RETURNS: one word for each call: "created" | "exists" | "suppressed" | "open_elsewhere"; for a repeat under an
+--          idempotency key: "repeat", first id, first fingerprint
 -- IDEMPOTENT BY: the call id; an id that exists is left as it is
 local tag, now = ARGV[1], tonumber(ARGV[2])
 if ARGV[3] ~= '' then
@@ -13,42 +14,71 @@ if ARGV[3] ~= '' then
     return {'repeat', id, print}
   end
 end
-local out, created = {}, 0
-for i = 5, #ARGV, 4 do
-  local id, record, due = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local key = 'CALL_SESSION:' .. tag .. ':' .. id
-  local hash = string.sub(record, 39, 62)
-  local ban = redis.call('HGET', KEYS[4], hash)
-  if ban then
-    local expires = tonumber(string.match(ban, '^(%d+)') or '0')
-    if expires ~= 0 and expires <= now then ban = false end
+local session, bucket = 'CALL_SESSION:' .. tag .. ':', 'PHONE:' .. tag .. ':'
+local banned = {}
+if redis.call('EXISTS', KEYS[4]) == 1 then
+  for i = 6, #ARGV, 3 do
+    local hash = string.sub(ARGV[i + 1], 39, 62)
+    local ban = redis.call('HGET', KEYS[4], hash)
+    if ban then
+      local expires = tonumber(string.match(ban, '^(%d+)') or '0')
+      banned[hash] = expires == 0 or expires > now
+    end
   end
-  if redis.call('EXISTS', key) == 1 then
+end
+
+local out, fresh, lanes = {}, {}, {}
+for i = 6, #ARGV, 3 do
+  local id, record, due = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local hash, short, key = string.sub(record, 39, 62), string.sub(id, 8), session .. id
+  local person = bucket .. string.sub(hash, 1, 2)
+  local refused = banned[hash] and 'suppressed'
+  if not refused and ARGV[5] == 'account' then
+    local known = redis.call('HGET', person, hash)
+    if known and known ~= short and known ~= '*' .. short then refused = 'open_elsewhere' end
+  end
+  if refused then
+    out[#out + 1] = redis.call('EXISTS', key) == 1 and 'exists' or refused
+  elseif not redis.call('SET', key, record, 'NX') then
     out[#out + 1] = 'exists'
-  elseif ban and ARGV[i + 3] ~= '1' then
-    out[#out + 1] = 'suppressed'
   else
-    redis.call('SET', key, record)
+    out[#out + 1] = 'created'
+    fresh[#fresh + 1] = short
     local lane = string.match(record, '^([^\n]*)\n', 63)
+    local its = lanes[lane]
+    if not its then
+      its = {accepted = 0}
+      lanes[lane] = its
+    end
+    its.accepted = its.accepted + 1
     if due > now then
       redis.call('ZADD', KEYS[1], due, id)
     else
-      redis.call('RPUSH', 'READY:' .. tag .. ':' .. lane, id)
-      redis.call('SADD', KEYS[2], lane)
+      its[#its + 1] = id
     end
-    local bucket = 'PHONE:' .. tag .. ':' .. string.sub(hash, 1, 2)
-    local known = redis.call('HGET', bucket, hash)
-    local short = string.sub(id, 8)
-    redis.call('HSET', bucket, hash, known and (known .. ' ' .. short) or short)
-    redis.call('ZADD', KEYS[3], now, id)
-    if lane ~= '-' then redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. string.gsub(lane, '[+~]$', ''), 'accepted', 1) end
-    created = created + 1
-    out[#out + 1] = 'created'
+    if redis.call('HSETNX', person, hash, short) == 0 then
+      redis.call('HSET', person, hash, redis.call('HGET', person, hash) .. ' ' .. short)
+    end
     if ARGV[3] ~= '' then redis.call('SET', KEYS[6], id .. ' ' .. ARGV[3], 'PX', ARGV[4]) end
   end
 end
-if created > 0 then
-  redis.call('HINCRBY', KEYS[5], 'accepted', created)
+
+-- What many calls share is written once, in pieces that Lua can unpack.
+for lane, its in pairs(lanes) do
+  for from = 1, #its, 500 do
+    redis.call('RPUSH', 'READY:' .. tag .. ':' .. lane, unpack(its, from, math.min(from + 499, #its)))
+  end
+  if #its > 0 then redis.call('SADD', KEYS[2], lane) end
+  if lane ~= '-' then
+    redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. string.gsub(lane, '[+~]$', ''), 'accepted', its.accepted)
+  end
+end
+-- The index holds up to 64 ids an entry, 22 characters each: an entry of its own costs six times as much.
+for from = 1, #fresh, 64 do
+  redis.call('ZADD', KEYS[3], now, table.concat(fresh, '', from, math.min(from + 63, #fresh)))
+end
+if #fresh > 0 then
+  redis.call('HINCRBY', KEYS[5], 'accepted', #fresh)
   redis.call('EXPIRE', KEYS[5], 3456000)
   redis.call('EXPIRE', KEYS[3], 864000)
 end

@@ -1,6 +1,7 @@
 //! The store on a real Redis. Each scenario runs on a server of its own here and, in `cluster`, on a cluster.
 
 mod batches;
+mod listed;
 mod pacing;
 mod queue;
 mod random;
@@ -195,6 +196,11 @@ scenarios! {
     batches::a_batch_starts_each_by_its_own_checks,
     batches::a_start_is_written_once,
     batches::campaigns_and_prefixes_are_listed_too,
+    listed::an_entry_reaches_whom_it_concerns,
+    listed::what_lasts_longer_is_not_shortened,
+    listed::a_prefix_stands_in_every_shard,
+    listed::the_list_is_scanned_to_its_end,
+    listed::an_opt_out_ends_the_persons_calls_everywhere,
     write::a_stale_epoch_never_writes,
     write::learning_of_a_waiting_call_leaves_it_in_its_place,
     write::a_dial_is_checked_against_the_person,
