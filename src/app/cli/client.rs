@@ -130,7 +130,7 @@ impl Client {
         self.read(response).await
     }
 
-    async fn read(&self, response: Response) -> Result<Value, Failure> {
+    async fn read(&self, response: Response) -> Result<Response, Failure> {
         let status = response.status();
         if status.is_success() {
             return Ok(response);
