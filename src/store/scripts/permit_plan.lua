@@ -151,14 +151,20 @@ for field in pairs(lives_new) do
 end
 hset(KEYS[2], set)
 hdel(KEYS[2], del)
+set = {}
 for key, c in pairs(callers) do
+  if c.told then
+    set[#set + 1] = key
+    set[#set + 1] = format('%d %d %d %d %.0f', c.legs[1], c.legs[2], c.legs[3], c.legs[4], now_ms)
+  end
   if c.changed then
     local name = 'CALLER:{cap}:' .. key
     call('HSET', name, 'base', format('%.3f', c.base), 'day', int(today), 'today', int(c.today), 'till', int(c.till), 'level',
-      int(c.level), 'probes', int(c.probes), 'results', int(c.results), 'daily', c.daily)
-    call('PEXPIRE', name, '259200000')
+      int(c.level), 'probes', int(c.probes), 'results', int(c.results), 'daily', c.daily, 'last_bad', c.last_bad)
+    if c.is_new then call('PEXPIRE', name, '259200000') end
   end
 end
+hset(KEYS[8], set)
 for id, c in pairs(campaigns) do
   if c.learned and c.known then
     call('HSET', 'PACE:{cap}:' .. id, 'base', format('%.3f', c.base), 'rate', format('%.4f', c.rate), 'legs', int(c.legs))

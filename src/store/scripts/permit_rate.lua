@@ -61,42 +61,50 @@ local function take_moment(at, hole)
   tat = at + interval
 end
 
--- The numbers of the request, and what they have left.
-local function candidate(index)
-  local at = first_caller + 4 * index
-  if index >= n_callers then return nil end
-  return ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
-end
--- The first that may be used: index, key, from when; or nil, until when, why.
-local function choose(list, id, own, ahead)
-  local soonest, any = math.huge, false
+-- The numbers of the request, each read once, and the lists of them that the asks name.
+local numbers, lists = {}, {}
+local function candidates(list)
+  local found = lists[list]
+  if found then return found end
+  found = {}
   for word in gmatch(list, '%d+') do
     local index = tonumber(word)
-    local key, c_cps, c_cap, c_daily = candidate(index)
-    if key then
-      any = true
-      local c, till = caller_of(key), nil
-      if c.daily ~= tostring(c_daily) then c.daily, c.changed = tostring(c_daily), true end
-      local at = c_cps > 0 and max(now, c.base + 1000 / c_cps) or now
-      local held = live('@' .. key) - ((own and own.caller == key) and 1 or 0)
-      if c.till > now then
-        till = c.till
-      elseif c_daily > 0 and c.today >= c_daily then
-        till = (today + 1) * 86400000
-      elseif c.probes == 0 then
-        till = now + T.step
-      elseif c_cap > 0 and held >= c_cap then
-        till = now + horizon
-      elseif at - now > ahead then
-        till = at - ahead
-      else
-        till = barred('caller:' .. key, id)
-      end
-      if not till then return index, key, at, c_cps end
-      soonest = min(soonest, till)
+    local n = numbers[index]
+    if not n and index < n_callers then
+      local at = first_caller + 4 * index
+      n = {index = index, c = caller_of(ARGV[at + 1]), cps = tonumber(ARGV[at + 2]), cap = tonumber(ARGV[at + 3]),
+        daily = tonumber(ARGV[at + 4])}
+      if n.c.daily ~= ARGV[at + 4] then n.c.daily, n.c.changed = ARGV[at + 4], true end
+      numbers[index] = n
     end
+    found[#found + 1] = n
   end
-  return nil, any and soonest or now + T.step
+  lists[list] = found
+  return found
+end
+-- The first that may be used, and from when; or nil, and until when there is none.
+local function choose(list, id, own, ahead)
+  local soonest = math.huge
+  for _, n in ipairs(candidates(list)) do
+    local c, till = n.c, nil
+    local at = n.cps > 0 and max(now, c.base + 1000 / n.cps) or now
+    if c.till > now then
+      till = c.till
+    elseif n.daily > 0 and c.today >= n.daily then
+      till = (today + 1) * 86400000
+    elseif c.probes == 0 then
+      till = now + T.step
+    elseif n.cap > 0 and live(c.field) - ((own and own.caller == c.key) and 1 or 0) >= n.cap then
+      till = now + horizon
+    elseif at - now > ahead then
+      till = at - ahead
+    elseif any_breaker then
+      till = barred(c.breaker, id)
+    end
+    if not till then return n, at end
+    soonest = min(soonest, till)
+  end
+  return nil, soonest < math.huge and soonest or now + T.step
 end
 
 local reserve = cap > 1 and max(1, floor(cap / 100)) or 0
@@ -107,7 +115,7 @@ local function grant(ask, c, s)
   local own = slot(ask.id) and parts(slot(ask.id)) or nil
   local ahead = c and horizon or URGENT
   if held_until > now then return nil, held_reason, held_until, EVERYBODY end
-  local till = barred('carrier', ask.id)
+  local till = any_breaker and barred('carrier', ask.id)
   if till then return nil, PROVIDER, till, EVERYBODY end
   if not own and cap > 0 and used >= (c and max(1, cap - reserve) or cap) then
     return nil, ACCOUNT_SLOTS, now + horizon, EVERYBODY
@@ -120,10 +128,10 @@ local function grant(ask, c, s)
     need = campaign_at(c)
     if need - now > ahead then return nil, CAMPAIGN_CPS, need - ahead, CAMPAIGN end
   end
-  till = barred('destination:' .. ask.destination, ask.id)
+  till = any_breaker and barred('destination:' .. ask.destination, ask.id)
   if till then return nil, DESTINATION, till end
-  local index, key, from, c_cps = choose(ask.callers, ask.id, own, ahead)
-  if not index then return nil, CALLER_ID, key end
+  local number, from = choose(ask.callers, ask.id, own, ahead)
+  if not number then return nil, CALLER_ID, from end
   local at, hole = moment(max(need, from), ahead)
   if not at then return nil, rate_reason, max(tat - ahead, now + 1), c and CAMPAIGN or nil end
   take_moment(at, hole)
@@ -131,13 +139,15 @@ local function grant(ask, c, s)
     -- From when it was allowed, not from the moment it got: the grid of the account must not cost it rate.
     c.base, c.learned = max(need, at - 1000 / c.cps), true
   end
-  local caller = caller_of(key)
-  if c_cps > 0 then caller.base = max(from, at - 1000 / c_cps) end
+  local caller = number.c
+  if number.cps > 0 then caller.base = max(from, at - 1000 / number.cps) end
   caller.today, caller.changed = caller.today + 1, true
   if caller.probes > 0 then caller.probes = caller.probes - 1 end
-  probe('carrier', ask.id)
-  probe('destination:' .. ask.destination, ask.id)
-  probe('caller:' .. key, ask.id)
+  if any_breaker then
+    probe('carrier', ask.id)
+    probe('destination:' .. ask.destination, ask.id)
+    probe(caller.breaker, ask.id)
+  end
   if own then
     -- Of a claim whose lease lapsed before the dial: that number was not used after all.
     count_slot(own, -1)
@@ -146,11 +156,11 @@ local function grant(ask, c, s)
   else
     used = used + 1
   end
-  local new = {campaign = c and c.id or '-', caller = key}
-  count_slot(new, 1)
+  if c then count(c.id, 1) end
+  count(caller.field, 1)
   local at_ms = ceil(at - 1e-6)
   local destination = ask.destination == '' and '-' or ask.destination
-  set_slot(ask.id, format('%d %.0f %s %s %s', ask.epoch, at_ms, new.campaign, key, destination))
+  set_slot(ask.id, format('%d %.0f %s %s %s', ask.epoch, at_ms, c and c.id or '-', caller.key, destination))
   granted = granted + 1
-  return max(0, at_ms - now_ms), index
+  return max(0, at_ms - now_ms), number.index
 end

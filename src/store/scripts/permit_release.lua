@@ -7,12 +7,13 @@ local RANG_OR_BUSY = {answered = true, abandoned = true, machine = true, no_answ
 local newly_braked = {}
 
 -- Live answers and those that heard nobody in time, for each UTC day; over 3 % in 30 days stops the campaign.
-local function live_answer(id, abandoned)
+local heard_of = {}
+local function live_answers(id, n, abandoned)
   local key = 'ABANDONED:{cap}:' .. id
-  call('HINCRBY', key, 'n' .. today, 1)
+  call('HINCRBY', key, 'n' .. today, n)
   call('PEXPIRE', key, '2678400000')
-  if not abandoned then return end
-  call('HINCRBY', key, 'x' .. today, 1)
+  if abandoned == 0 then return end
+  call('HINCRBY', key, 'x' .. today, abandoned)
   local all, heard, lost = call('HGETALL', key), 0, 0
   for i = 1, #all, 2 do
     local kind, day = match(all[i], '^(%a)(%d+)$')
@@ -58,7 +59,11 @@ local function release(id, epoch, outcome)
         c.rate = c.rate + ((answered and 1 or 0) - c.rate) * max(1 / (c.legs + 1), 1 / 50)
         c.legs, c.learned = c.legs + 1, true
       end
-      if answered then live_answer(held.campaign, outcome == 'abandoned') end
+      if answered then
+        local h = heard_of[held.campaign] or {0, 0}
+        h[1], h[2] = h[1] + 1, h[2] + (outcome == 'abandoned' and 1 or 0)
+        heard_of[held.campaign] = h
+      end
     end
   end
   if #held.caller > 0 and held.caller ~= '-' then
@@ -74,7 +79,16 @@ local function release(id, epoch, outcome)
   local good = RANG_OR_BUSY[outcome] and 1 or 0
   local bad = (outcome == 'failed' or outcome == 'blocked') and 1 or 0
   if #held.destination > 0 and held.destination ~= '-' then sample('destination:' .. held.destination, good, bad, id) end
-  if #held.caller > 0 and held.caller ~= '-' then sample('caller:' .. held.caller, good, bad, id) end
+  if #held.caller > 0 and held.caller ~= '-' then
+    local name = 'caller:' .. held.caller
+    if bad == 1 and not breakers[name] then
+      -- One destination that fails again and again says nothing of the number.
+      local c = caller_of(held.caller)
+      if c.last_bad == held.destination then bad = 0 end
+      c.last_bad, c.changed = held.destination, true
+    end
+    sample(name, good, bad, id)
+  end
 end
 
 -- The lists stand in ARGV in the order of the header; slots of all that is named are read in one go.
@@ -110,6 +124,8 @@ for i = 0, n_releases - 1 do
   release(ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3])
 end
 if accepted + failed > 0 then sample('carrier', accepted, failed, nil) end
+judge_all()
+for id, h in pairs(heard_of) do live_answers(id, h[1], h[2]) end
 
 -- The account's rate: halved when the carrier says so, at most once a second, and a tenth of it back each second.
 local factor = tonumber(fleet.factor or '1')

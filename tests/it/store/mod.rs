@@ -3,6 +3,7 @@
 mod batches;
 mod listed;
 mod lives;
+mod pacing;
 mod queue;
 mod random;
 mod speech;
@@ -20,6 +21,8 @@ use carillon::store::{
     Applied, Claimed, Claims, RedisConfig, Start, StartChecks, Started, Store, StoreError, Wants,
 };
 use secrecy::SecretBox;
+
+use pacing::{guards, numbers, rate, share};
 
 use crate::support::{Backend, RedisServer, invariants};
 
@@ -213,6 +216,27 @@ scenarios! {
     waits::a_campaign_tries_again_as_it_says,
     waits::a_callback_is_a_call_of_its_campaign,
     speech::a_turn_is_leased_resumed_and_answered_once,
+    rate::moments_are_spaced_by_the_rate,
+    rate::a_campaign_and_a_number_have_a_rate_of_their_own,
+    rate::slots_are_never_more_and_some_are_kept_for_urgent_calls,
+    rate::asked_again_it_keeps_slot_moment_and_number,
+    share::backlogged_campaigns_share_by_weight,
+    share::shares_hold_where_a_worker_sees_some_of_them,
+    share::an_idle_campaign_comes_back_at_the_present,
+    share::a_pause_binds_at_the_next_permit,
+    share::the_plan_brings_what_can_be_dialed,
+    share::what_was_not_placed_is_credited,
+    numbers::a_number_has_slots_and_a_budget_for_the_day,
+    numbers::a_number_that_nobody_answers_rests,
+    numbers::a_number_without_one_answer_rests_and_another_serves,
+    guards::a_destination_that_fails_is_left_alone_and_tried_again,
+    guards::a_number_that_fails_is_passed_over,
+    guards::a_carrier_that_fails_is_probed,
+    guards::the_carriers_throttle_halves_the_rate_and_gives_it_back,
+    guards::gates_take_part_in_the_minimum,
+    guards::too_many_abandoned_calls_stop_a_campaign,
+    guards::conversations_are_kept_going_by_the_share_that_answers,
+    guards::slots_and_counts_agree_whatever_is_asked,
     random::any_workers_bring_every_call_to_an_end,
 }
 
