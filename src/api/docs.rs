@@ -27,6 +27,7 @@ use crate::api::{
         campaigns::one,
         campaigns::results,
         campaigns::rows::append,
+        campaigns::preflight::preflight,
         campaigns::rows::rejections,
         suppressions::list,
         suppressions::add,

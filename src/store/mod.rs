@@ -17,6 +17,7 @@
 //! | `campaign_counts` | how far a campaign is, and how fast |
 //! | `campaign_events` | what those who watch a campaign are told |
 //! | `stats` | counters and listings |
+//! | `preview` | what would become of calls, for a dry run |
 //! | `rejections` | why rows of a list were not taken |
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
@@ -35,6 +36,7 @@ mod keys;
 mod nodes;
 mod outbox;
 mod people;
+mod preview;
 mod rejections;
 mod scripts;
 mod stats;
@@ -49,13 +51,14 @@ pub use campaign_counts::{CampaignCounts, Pulse};
 pub use campaign_events::StreamEvent;
 pub use campaign_life::{Changed, OpenCampaign};
 pub use capacity::{
-    Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback, FleetEvent,
-    Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
+    Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback,
+    FleetEvent, Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
 };
 pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
+pub use preview::{Preview, WaitingCursor};
 pub use stats::{CallPage, Counters};
 pub use suppression::{Scope, Suppression};
 pub use turns::{Resumed, TurnLease};

@@ -1,5 +1,7 @@
 //! Campaigns: what became of a list.
 
+mod plan;
+pub(super) mod preflight;
 pub(super) mod rows;
 
 use std::sync::Arc;
