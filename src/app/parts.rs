@@ -107,6 +107,7 @@ impl Parts {
             timings: config.calling.timings(),
             retry: RetryPolicy::default(),
             time_scale: config.calling.time_scale,
+            not_after: None,
             record_after_consent: config.calling.recording == Recording::AfterConsent,
             hang_up_on_machine: true,
         });
@@ -182,6 +183,7 @@ impl Parts {
     #[must_use]
     pub(super) fn transport(&self) -> Transport {
         let config = &self.config;
+        let dialing = self.dialer().config;
         Transport {
             store: self.store.clone(),
             model: self.model.clone(),
@@ -194,6 +196,7 @@ impl Parts {
             account_sid: config.twilio.account_sid.clone(),
             caller_id: config.twilio.from.as_ref().map_or_else(String::new, |p| p.e164().to_owned()),
             transfer_to: config.calling.transfer_number.as_ref().map(|p: &Phone| p.e164().to_owned()),
+            openings: Arc::new(move |call, campaign, at| dialing.next_opening(call, campaign, at)),
             timing: TurnTiming::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),

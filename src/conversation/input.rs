@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::base::clock::Millis;
-use crate::domain::agent::Agent;
+use crate::domain::agent::{Agent, CallTimes};
 use crate::domain::talk::{Act, Dialogue, Heard, Line, Note};
 
 pub use crate::domain::talk::Voicemail;
@@ -32,8 +32,8 @@ pub struct TurnInput<'a> {
     pub lines: &'a [Line],
     /// The call's variables; data, never instructions.
     pub variables: &'a BTreeMap<String, String>,
-    /// The callee's time zone (IANA).
-    pub zone: &'a str,
+    /// When the callee may be called, and on which clock they reckon.
+    pub times: &'a CallTimes,
     /// When the call was answered.
     pub answered_at: Millis,
     /// Now.

@@ -133,7 +133,7 @@ fn context(answer: &Answer<'_>) -> ToolContext {
         heard: heard_text(&answer.input.heard),
         consent: answer.dialogue.consent,
         now: answer.input.now,
-        zone: answer.input.zone.to_owned(),
+        times: answer.input.times.clone(),
         variables: answer.variables.clone(),
         acts: Vec::new(),
         notes: Vec::new(),

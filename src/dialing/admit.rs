@@ -193,7 +193,12 @@ impl Dialer {
                 }
                 found.entry(id.clone()).or_default().0 += 1;
             }
-            match self.verdict(&call, suppressed, now) {
+            let verdict = if suppressed {
+                Err(Event::Suppressed)
+            } else {
+                self.verdict(&call, campaign.as_deref(), now)
+            };
+            match verdict {
                 Ok(evidence) => {
                     if let Some(id) = &call.campaign {
                         found.entry(id.clone()).or_default().1 += 1;

@@ -11,6 +11,7 @@
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
 //! | `gates` | what carrier, model and outbox say of themselves, for pacing |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
+//! | `openings` | when a call may next be dialed, for who promises a time |
 //! | `effects` | what a commit leaves to do at the carrier |
 //! | `sweep` | capacity slots that nobody gave back |
 
@@ -21,6 +22,7 @@ mod dial;
 mod effects;
 mod gates;
 mod hopper;
+mod openings;
 mod sweep;
 mod verdict;
 mod watch;

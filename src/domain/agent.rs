@@ -175,6 +175,33 @@ pub trait Tool: Send + Sync {
     fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value>;
 }
 
+/// The first permitted moment from a moment on; `None` where there is none in the days that can be seen ahead.
+pub type NextOpening = Arc<dyn Fn(Millis) -> Option<Millis> + Send + Sync>;
+
+/// When a callee may be called, and on which clock they reckon.
+#[derive(Clone)]
+pub struct CallTimes {
+    /// The zones their clock may show (IANA), the likeliest first: the contact's own alone where the client named it,
+    /// else all that the number may lie in.
+    pub zones: Vec<String>,
+    /// What the calling window and the law leave open.
+    pub opening: NextOpening,
+}
+
+impl CallTimes {
+    /// At any time, on this clock.
+    #[must_use]
+    pub fn always(zone: &str) -> Self {
+        Self { zones: vec![zone.to_owned()], opening: Arc::new(Some) }
+    }
+}
+
+impl std::fmt::Debug for CallTimes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CallTimes").field("zones", &self.zones).finish_non_exhaustive()
+    }
+}
+
 /// What a tool may read and change.
 #[derive(Clone, Debug)]
 pub struct ToolContext {
@@ -188,8 +215,8 @@ pub struct ToolContext {
     pub consent: Option<bool>,
     /// Now.
     pub now: Millis,
-    /// The callee's time zone (IANA).
-    pub zone: String,
+    /// When the callee may be called, and on which clock they reckon.
+    pub times: CallTimes,
     /// The call's variables.
     pub variables: BTreeMap<String, String>,
     /// Acts it asks for: hang up, transfer. The engine decides whether the call may.

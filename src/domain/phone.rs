@@ -212,6 +212,10 @@ fn service_digits(text: &str) -> Option<String> {
     (3..=6).contains(&digits.len()).then_some(digits)
 }
 
+/// Mobile numbers that the map puts into one zone of a country which has several, with the country's own prefix: they
+/// belong to no place and may be in any of its zones (numbering plans of Australia, Indonesia and Russia).
+const NATIONWIDE: [(&str, &str); 3] = [("614", "61"), ("628", "62"), ("79", "7")];
+
 /// Prefix → zones, from the data file.
 struct ZoneMap {
     sets: HashMap<&'static str, Vec<&'static str>>,
@@ -240,6 +244,12 @@ static ZONES: LazyLock<ZoneMap> = LazyLock::new(|| {
             all.dedup();
         }
     }
+    for (mobile, country) in NATIONWIDE {
+        if let Some(all) = sets.get(country).cloned() {
+            sets.retain(|prefix, _| !prefix.starts_with(mobile));
+            sets.insert(mobile, all);
+        }
+    }
     let longest = sets.keys().map(|p| p.len()).max().unwrap_or(0);
     ZoneMap { sets, longest }
 });
@@ -248,12 +258,17 @@ static ZONES: LazyLock<ZoneMap> = LazyLock::new(|| {
 /// must then not dial. A number without a place (toll-free) may lie in any zone of its country code.
 #[must_use]
 pub fn zones(phone: &Phone) -> Vec<&'static str> {
+    zone_set(phone).to_vec()
+}
+
+/// [`zones`] as they stand in the map: numbers of one prefix get the same slice.
+#[must_use]
+pub fn zone_set(phone: &Phone) -> &'static [&'static str] {
     let digits = phone.digits();
     (1..=ZONES.longest.min(digits.len()))
         .rev()
         .find_map(|n| ZONES.sets.get(&digits[..n]))
-        .cloned()
-        .unwrap_or_default()
+        .map_or(&[], Vec::as_slice)
 }
 
 #[cfg(test)]
@@ -333,6 +348,9 @@ mod tests {
         // 850 is Florida's panhandle, cut by the line between Eastern and Central.
         assert_eq!(of("+18505550100"), ["America/Chicago", "America/New_York"]);
         assert!(of("+99912345678").is_empty());
+        // Mobiles that roam a wide country are in all of its zones, its landlines in their own.
+        assert!(of("+61412345678").contains(&"Australia/Perth") && of("+79031234567").len() > 10);
+        assert_eq!(of("+61892345678"), ["Australia/Adelaide", "Australia/Perth"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! moment of dialing until the call has rung out. Where a zone is not known, nothing is open.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,8 +13,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::{DAY, Millis};
-use crate::domain::phone::{self, Phone};
+use crate::domain::phone::Phone;
 
+mod calendar;
+mod memo;
 mod rules;
 
 pub use rules::{Hours, Rule, Rules};
@@ -58,8 +61,14 @@ pub struct Evidence {
     /// The region whose rules were applied (ISO 3166-2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    /// The ids of the rules applied, `window` (the configured hours) first.
+    /// The ids of the rules applied: `window` (the configured hours) and `campaign` (its own) before those of the law.
     pub rules: Vec<String>,
+    /// The configured hours (`08:00-21:00`); absent where they are off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<String>,
+    /// The campaign's own hours, where it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign_hours: Option<String>,
     /// The version of the rules.
     pub rules_version: String,
 }
@@ -77,16 +86,60 @@ pub struct ZoneTime {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// It may be dialed now, and at any moment before this one.
-    OpenUntil(Millis, Evidence),
+    OpenUntil(Millis, Arc<Evidence>),
     /// Not now; it may be dialed from this moment on.
-    ClosedUntil(Millis, Evidence),
+    ClosedUntil(Millis, Arc<Evidence>),
     /// No permitted moment can be named: a stable word (`zone_unknown`, `zone_invalid`, `no_common_hour`).
     Never(&'static str),
 }
 
-/// Whether `phone` may be dialed at `now`, when a call takes up to `lead` (queueing at the carrier and ringing) until
-/// it is answered: the whole of `lead` must lie inside. `own_zone` is the contact's zone, which wins over what the
-/// number says; one that does not exist closes (fails closed), it is not ignored.
+/// Whether a number may be dialed at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// `CALL_WINDOW`.
+    pub window: Window,
+    /// The campaign's own hours, callee-local, beside the window and the rules: all must be open. They hold where the
+    /// window is off, too.
+    pub campaign: Option<Hours>,
+    /// The law as data. Its answers are remembered there.
+    pub rules: &'a Rules,
+    /// Whom to call.
+    pub phone: &'a Phone,
+    /// The contact's zone, which wins over what the number says; one that does not exist closes (fails closed), it is not
+    /// ignored.
+    pub zone: Option<&'a str>,
+    /// How long a call takes until it is answered (queueing at the carrier and ringing): the whole of it must lie inside.
+    pub lead: Duration,
+}
+
+impl Question<'_> {
+    /// The answer at `now`.
+    #[must_use]
+    pub fn at(&self, now: Millis) -> Opening {
+        if self.window == Window::Off && self.campaign.is_none() {
+            return Opening::OpenUntil(now.saturating_add(DAY), Arc::new(unlimited(self.rules)));
+        }
+        let stretches = match self.rules.memo.stretches(self, now) {
+            Ok(stretches) => stretches,
+            Err(why) => return Opening::Never(why),
+        };
+        let lead = Millis::try_from(self.lead.as_millis()).unwrap_or(Millis::MAX);
+        let horizon = now.saturating_add(HORIZON_DAYS * DAY);
+        for Span { from, to } in &stretches.spans {
+            // The last moment at which a dial still rings out inside.
+            let Some(last) = to.checked_sub(lead).filter(|last| last > from) else { continue };
+            if *from <= now && now < last {
+                return Opening::OpenUntil(last, stretches.evidence(now));
+            }
+            if *from > now && *from <= horizon {
+                return Opening::ClosedUntil(*from, stretches.evidence(now));
+            }
+        }
+        Opening::Never("no_common_hour")
+    }
+}
+
+/// [`Question::at`] for a call without a campaign's hours.
 #[must_use]
 pub fn open_until(
     window: Window,
@@ -96,65 +149,7 @@ pub fn open_until(
     now: Millis,
     lead: Duration,
 ) -> Opening {
-    let Window::Daily(daily) = window else {
-        return Opening::OpenUntil(now.saturating_add(DAY), unlimited(rules));
-    };
-    let names = match own_zone {
-        Some(zone) => vec![zone],
-        None => phone::zones(phone),
-    };
-    let Some(zones) = names.iter().map(|name| zone_by_name(name)).collect::<Option<Vec<TimeZone>>>() else {
-        return Opening::Never("zone_invalid");
-    };
-    let Some(at) = i64::try_from(now).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()) else {
-        return Opening::Never("time_invalid");
-    };
-    if zones.is_empty() {
-        return Opening::Never("zone_unknown");
-    }
-    let region = rules.region(phone);
-    let applied: Vec<&Rule> = rules.for_place(region, &names).collect();
-
-    let mut open: Option<Vec<Span>> = None;
-    for zone in &zones {
-        let spans = open_spans(zone, at, |_| Some(daily));
-        open = Some(open.map_or_else(|| spans.clone(), |so_far| intersect(&so_far, &spans)));
-        for rule in &applied {
-            let spans = open_spans(zone, at, |date| rules.hours(rule, region, date));
-            open = open.map(|so_far| intersect(&so_far, &spans));
-        }
-    }
-
-    let evidence = Evidence {
-        zones: names
-            .iter()
-            .zip(&zones)
-            .map(|(name, tz)| ZoneTime {
-                zone: (*name).to_owned(),
-                local: at.to_zoned(tz.clone()).strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
-            })
-            .collect(),
-        zones_from: if own_zone.is_some() { "contact" } else { "number" }.to_owned(),
-        region: region.map(str::to_owned),
-        rules: std::iter::once("window")
-            .chain(applied.iter().map(|r| r.id.as_str()))
-            .map(str::to_owned)
-            .collect(),
-        rules_version: rules.version().to_owned(),
-    };
-    let lead = Millis::try_from(lead.as_millis()).unwrap_or(Millis::MAX);
-    let horizon = now.saturating_add(HORIZON_DAYS * DAY);
-    for Span { from, to } in open.unwrap_or_default() {
-        // The last moment at which a dial still rings out inside.
-        let Some(last) = to.checked_sub(lead).filter(|last| *last > from) else { continue };
-        if from <= now && now < last {
-            return Opening::OpenUntil(last, evidence);
-        }
-        if from > now && from <= horizon {
-            return Opening::ClosedUntil(from, evidence);
-        }
-    }
-    Opening::Never("no_common_hour")
+    Question { window, campaign: None, rules, phone, zone: own_zone, lead }.at(now)
 }
 
 fn unlimited(rules: &Rules) -> Evidence {
@@ -163,6 +158,8 @@ fn unlimited(rules: &Rules) -> Evidence {
         zones_from: "off".to_owned(),
         region: None,
         rules: Vec::new(),
+        hours: None,
+        campaign_hours: None,
         rules_version: rules.version().to_owned(),
     }
 }
@@ -179,13 +176,15 @@ struct Span {
     to: Millis,
 }
 
-/// The open stretches in one zone around `at`, in order, those that touch joined. Where a clock change makes a time of
-/// day happen twice or never, opening takes the later reading and closing the earlier.
+/// The open stretches in one zone for the UTC day that begins `at`, and the horizon behind it, in order, those that touch
+/// joined. Where a clock change makes a time of day happen twice or never, opening takes the later reading and closing
+/// the earlier.
 fn open_spans(zone: &TimeZone, at: Timestamp, hours: impl Fn(Date) -> Option<Hours>) -> Vec<Span> {
     let Ok(first) = zone.to_datetime(at).date().yesterday() else { return Vec::new() };
     let mut spans: Vec<Span> = Vec::new();
-    // Yesterday (its hours may cross midnight), today, the days of the horizon, and one for what runs on behind it.
-    for date in first.series(jiff::ToSpan::day(1)).take(usize::try_from(HORIZON_DAYS).unwrap_or(8) + 3) {
+    // The day before (its hours may cross midnight), the two local days that a UTC day touches, the days of the horizon,
+    // and one for what runs on behind it.
+    for date in first.series(jiff::ToSpan::day(1)).take(usize::try_from(HORIZON_DAYS).unwrap_or(8) + 4) {
         let Some(hours) = hours(date) else { continue };
         let closing_day = if hours.crosses_midnight() { date.tomorrow().ok() } else { Some(date) };
         let from = moment(date, hours.open).and_then(|dt| zone.to_ambiguous_timestamp(dt).later().ok());

@@ -270,7 +270,7 @@ impl Store {
         }
     }
 
-    /// The rules with the retries of the call's campaign, where the event ends an attempt and the campaign has its own.
+    /// The rules with the retries and the end of the call's campaign, where the event ends an attempt.
     async fn own_rules(
         &self,
         call: &Call,
@@ -280,7 +280,9 @@ impl Store {
         if !matches!(event, Event::HungUp { .. } | Event::RefusedForGood { .. }) {
             return Ok(None);
         }
-        let retries = self.campaign_of(call).await?.and_then(|campaign| campaign.retries);
-        Ok(retries.map(|retry| Rules { retry, ..rules.clone() }))
+        Ok(self.campaign_of(call).await?.map(|campaign| {
+            let retry = campaign.retries.unwrap_or_else(|| rules.retry.clone());
+            Rules { retry, not_after: campaign.expires_at, ..rules.clone() }
+        }))
     }
 }

@@ -35,9 +35,14 @@ use crate::carrier::twilio::wire::CallbackForm;
 use crate::dialing::Effects;
 use crate::domain::agent::Agent;
 use crate::domain::call::{Call, Rules};
+use crate::domain::campaign::Campaign;
 use crate::domain::ids::CallId;
 use crate::llm::Model;
 use crate::store::{Store, StoreError};
+
+/// The first moment from a moment on at which a call of this campaign may be dialed; `None` where there is none in the
+/// days that can be seen ahead.
+pub type OpeningOf = Arc<dyn Fn(&Call, Option<&Campaign>, Millis) -> Option<Millis> + Send + Sync>;
 
 /// What a node needs to take turns and callbacks.
 #[derive(Clone)]
@@ -64,6 +69,8 @@ pub struct Transport {
     pub caller_id: String,
     /// Where a transfer goes, E.164.
     pub transfer_to: Option<String>,
+    /// What the calling window and the law leave open.
+    pub openings: OpeningOf,
     /// Waits.
     pub timing: TurnTiming,
     /// Counters.

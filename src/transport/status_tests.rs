@@ -83,6 +83,7 @@ impl World {
             account_sid: "AC1".into(),
             caller_id: "+14155550100".into(),
             transfer_to: None,
+            openings: Arc::new(|_, _, at| Some(at)),
             timing: TurnTiming { hold: Duration::from_secs(30), ..TurnTiming::default() },
             metrics: Metrics::new(),
             clock: Clock::System,

@@ -1,6 +1,7 @@
 //! The turn itself, in a task of its own: it outlives the request that began it, renews its lease, journals what its
 //! tools did, and commits the answer. A node that lost the lease gives nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -10,12 +11,13 @@ use crate::base::fault;
 use crate::conversation::{
     FailureKind, Journal, JournalEntry, JournalError, TurnInput, failure_turn, take_turn,
 };
+use crate::domain::agent::CallTimes;
 use crate::domain::call::{Call, Event, Leg, State};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::CallId;
 use crate::domain::phone;
 use crate::domain::talk::{Act, Heard, Turn};
-use crate::store::{Committed, Resumed, Store};
+use crate::store::{Committed, Resumed, Store, StoreError};
 use crate::transport::Transport;
 use crate::transport::gather::Answer;
 
@@ -106,12 +108,9 @@ impl Transport {
             known.clone_into(kind);
         }
         let now = self.clock.now();
-        let zone = call
-            .body
-            .time_zone
-            .clone()
-            .or_else(|| phone::zones(&call.body.phone).first().map(|z| (*z).to_owned()))
-            .unwrap_or_else(|| "UTC".to_owned());
+        let Ok(times) = self.times_of(&call).await else {
+            return Answer::NotYet { call: Some(Box::new(call)) };
+        };
         let input = TurnInput {
             agent: &agent,
             call_id: id.as_str(),
@@ -121,7 +120,7 @@ impl Transport {
             dialogue: call.body.dialogue.clone(),
             lines: &lines,
             variables: &call.body.variables,
-            zone: &zone,
+            times: &times,
             answered_at: call.body.answered_at.unwrap_or(now),
             now,
             journal: journal.iter().filter_map(|text| serde_json::from_str(text).ok()).collect(),
@@ -157,6 +156,18 @@ impl Transport {
                 Answer::NotYet { call: Some(Box::new(call)) }
             }
         }
+    }
+
+    /// When this callee may be called, and by which clock they reckon.
+    async fn times_of(&self, call: &Call) -> Result<CallTimes, StoreError> {
+        let campaign = self.store.campaign_of(call).await?;
+        let zones = match &call.body.time_zone {
+            Some(own) => vec![own.clone()],
+            None => phone::zones(&call.body.phone).into_iter().map(str::to_owned).collect(),
+        };
+        let (openings, call) = (Arc::clone(&self.openings), call.clone());
+        let opening = move |at| openings(&call, campaign.as_ref(), at);
+        Ok(CallTimes { zones, opening: Arc::new(opening) })
     }
 
     async fn commit_turn(

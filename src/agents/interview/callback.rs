@@ -1,13 +1,18 @@
 //! "Call me later": a time as people say it, resolved in the callee's zone. Days and hours are reckoned on the
-//! callee's clock, hours from now on the real one, so a change to summer time moves neither.
+//! callee's clock, hours from now on the real one, so a change to summer time moves neither. A time that a change of
+//! the clocks skips is taken an hour later, one that it repeats is taken the first time.
+//!
+//! What is promised is kept as an instant. Were a country to move its clocks within the sixty days, the call would come
+//! by the old ones; the calling window, which is reckoned anew when it is dialed, would still hold.
 
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-use super::dates;
 use super::words::{first_of, has, number, words};
+use super::{clock_words, dates};
 use crate::base::clock::Millis;
+use crate::domain::agent::CallTimes;
 
 /// The hour of a day that was named without one.
 const MORNING: i8 = 10;
@@ -19,48 +24,109 @@ const FARTHEST_DAYS: i32 = 60;
 pub(crate) struct Resolved {
     /// When.
     pub(crate) at: Millis,
-    /// As it is read back, in the callee's time: "tomorrow, Tuesday, March 3, at 3 PM".
+    /// As it is read back, on the callee's clock: "tomorrow, Tuesday, March 3rd, at three in the afternoon, your time".
     pub(crate) spoken: String,
+    /// Is it later than what was asked for, because nobody may be called then?
+    pub(crate) moved: bool,
 }
 
 /// Why a time cannot be taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Problem {
     /// It has passed.
     #[error("this time has passed; ask for another")]
     Past,
-    /// Beyond the calling hours.
-    #[error("calls are made between 8 in the morning and 9 in the evening; ask for another time")]
-    Hours,
+    /// At midnight: of which of two days, nobody can say.
+    #[error("nobody is called at midnight; ask for another time")]
+    Midnight,
     /// Too far away.
     #[error("this is more than sixty days away; ask for an earlier time")]
     Far,
+    /// No hour is open in the days after it.
+    #[error("calls are not permitted then, nor in the days after; ask for another time")]
+    Closed,
+    /// The number may lie in several zones, and the hour means another moment in each.
+    #[error("the callee's clock may show {}; ask which of them is meant", .0.join(" or "))]
+    Zone(Vec<String>),
     /// No such date, or outside of what a clock can show.
     #[error("there is no such time; ask again")]
     None,
 }
 
-/// Resolves `text` against `now` in the IANA `zone` (an unknown zone counts as UTC). A day without an hour means ten
-/// in the morning of that day; no day and no hour means ten the next morning; an hour without "am" or "pm" is the
-/// one between 8 and 20.
-pub(crate) fn resolve(text: &str, now: Millis, zone: &str) -> Result<Resolved, Problem> {
-    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-    let now =
-        i64::try_from(now).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).ok_or(Problem::None)?;
-    let now = now.to_zoned(zone);
-    let said = words(text);
-    let at = match after(&said, &now)? {
-        Some(at) => at,
-        None => on_the_calendar(&said, &now)?,
+/// A time as it was said.
+struct Said {
+    at: Zoned,
+    /// Was it named to the minute, so that it matters by whose clock?
+    exact: bool,
+}
+
+/// Resolves `text` against `now` (an unknown zone counts as UTC). A day without an hour means ten in the morning of that
+/// day; no day and no hour means ten the next morning; an hour from one to seven without "am" or "pm" is one of the
+/// afternoon. Where that is not permitted, the first permitted moment after it is taken.
+pub(crate) fn resolve(text: &str, now: Millis, times: &CallTimes) -> Result<Resolved, Problem> {
+    let instant = |ms: Millis| {
+        i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).ok_or(Problem::None)
     };
+    let millis = |at: &Zoned| Millis::try_from(at.timestamp().as_millisecond()).map_err(|_| Problem::None);
+    let mut zones: Vec<TimeZone> = times.zones.iter().filter_map(|name| TimeZone::get(name).ok()).collect();
+    if zones.is_empty() {
+        zones.push(TimeZone::UTC);
+    }
+    let here = instant(now)?.to_zoned(zones[0].clone());
+    let said = words(text);
+    let named = clock_words::named(&said, &zones, &here);
+    let by_name = named.is_some();
+    let zones = named.map_or(zones, |zone| vec![zone]);
+
+    let mut found = Vec::new();
+    for zone in &zones {
+        found.push(understood(&said, &here.with_time_zone(zone.clone()))?);
+    }
+    let moments: Vec<Timestamp> = found.iter().map(|f| f.at.timestamp()).collect();
+    let one_moment = moments.iter().all(|at| *at == moments[0]);
+    if !one_moment && found.iter().any(|f| f.exact) {
+        return Err(Problem::Zone(names(&found)));
+    }
+    // "Tomorrow morning" where the clocks differ: when it is morning by all of them.
+    let Some(Said { at, exact }) = found.into_iter().max_by_key(|f| f.at.timestamp()) else {
+        return Err(Problem::None);
+    };
+    let now = here.with_time_zone(at.time_zone().clone());
     if at <= now {
         return Err(Problem::Past);
     }
-    if at.date() > now.date().checked_add(FARTHEST_DAYS.days()).map_err(|_| Problem::None)? {
+    let opening = (times.opening)(millis(&at)?).ok_or(Problem::Closed)?;
+    let at_opening = instant(opening)?.to_zoned(at.time_zone().clone());
+    if at_opening.date() > now.date().checked_add(FARTHEST_DAYS.days()).map_err(|_| Problem::None)? {
         return Err(Problem::Far);
     }
-    let spoken = spoken(&at, &now);
-    Ok(Resolved { at: Millis::try_from(at.timestamp().as_millisecond()).map_err(|_| Problem::None)?, spoken })
+    let moved = exact && at_opening > at;
+    let whose =
+        if by_name || zones.len() > 1 { clock_words::zone(&at_opening) } else { "your time".to_owned() };
+    Ok(Resolved { at: opening, spoken: clock_words::moment(&at_opening, &now, &whose), moved })
+}
+
+/// What the callee's clock may be called; by their cities where two zones share a name.
+fn names(found: &[Said]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for said in found {
+        let name = clock_words::name(&said.at);
+        let shared = found
+            .iter()
+            .any(|other| clock_words::name(&other.at) == name && other.at.timestamp() != said.at.timestamp());
+        let name = if shared { clock_words::city(said.at.time_zone()) } else { name };
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.into_iter().map(|name| format!("{name} time")).collect()
+}
+
+fn understood(said: &[String], now: &Zoned) -> Result<Said, Problem> {
+    match after(said, now)? {
+        Some(at) => Ok(Said { at, exact: true }),
+        None => on_the_calendar(said, now),
+    }
 }
 
 /// "In two hours", "in half an hour", "20 minutes from now": real time. Whole days are a matter of the calendar.
@@ -103,29 +169,36 @@ fn quantity(said: &[String], unit_at: usize) -> Option<u32> {
 }
 
 /// A day, an hour, both or neither.
-fn on_the_calendar(said: &[String], now: &Zoned) -> Result<Zoned, Problem> {
+fn on_the_calendar(said: &[String], now: &Zoned) -> Result<Said, Problem> {
     let (day, used) = day(said, now.date())?;
-    let clock = clock(said, &used)?;
+    let same_time = first_of(said, &["same time", "this time", "same hour"]).is_some();
+    let clock = if same_time { Some(((now.hour(), now.minute()), true)) } else { clock(said, &used)? };
     let today = now.date();
     let civil = |date: Date, (hour, minute): (i8, i8)| -> Result<Zoned, Problem> {
         let time = Time::new(hour, minute, 0, 0).map_err(|_| Problem::None)?;
         DateTime::from_parts(date, time).to_zoned(now.time_zone().clone()).map_err(|_| Problem::None)
     };
     let tomorrow = today.tomorrow().map_err(|_| Problem::None)?;
+    let vague = |at: Zoned| Said { at, exact: false };
+    if same_time && has(said, "next week") {
+        let date = today.checked_add(7.days()).map_err(|_| Problem::None)?;
+        return Ok(Said { at: civil(date, (now.hour(), now.minute()))?, exact: true });
+    }
     match (day, clock) {
-        (Some(day), Some(clock)) => civil(day, clock),
+        (Some(day), Some((clock, exact))) => Ok(Said { at: civil(day, clock)?, exact }),
         // "Today", "later today": in two hours where the day is long enough, else it has to be tomorrow.
         (Some(day), None) if day == today => {
             let soon = now.checked_add(2.hours()).map_err(|_| Problem::None)?;
             let fits = soon.date() == today && soon.hour() < 20;
-            if fits { Ok(soon) } else { civil(tomorrow, (MORNING, 0)) }
+            if fits { Ok(vague(soon)) } else { civil(tomorrow, (MORNING, 0)).map(vague) }
         }
-        (Some(day), None) => civil(day, (MORNING, 0)),
-        (None, Some(clock)) => {
+        (Some(day), None) => civil(day, (MORNING, 0)).map(vague),
+        (None, Some((clock, exact))) => {
             let at = civil(today, clock)?;
-            if at > *now { Ok(at) } else { civil(tomorrow, clock) }
+            let at = if at > *now { at } else { civil(tomorrow, clock)? };
+            Ok(Said { at, exact })
         }
-        (None, None) => civil(tomorrow, (MORNING, 0)),
+        (None, None) => civil(tomorrow, (MORNING, 0)).map(vague),
     }
 }
 
@@ -191,17 +264,18 @@ fn month_day(said: &[String], at: usize) -> Option<(usize, i8)> {
     })
 }
 
-/// The hour and minute named, on the 24-hour clock.
-fn clock(said: &[String], used: &[usize]) -> Result<Option<(i8, i8)>, Problem> {
+/// The hour and minute named, on the 24-hour clock, and whether they were named to the minute or as a part of the day.
+#[allow(clippy::type_complexity)]
+fn clock(said: &[String], used: &[usize]) -> Result<Option<((i8, i8), bool)>, Problem> {
     let part = first_of(
         said,
         &["morning", "afternoon", "evening", "tonight", "night", "after work", "after lunch", "lunch"],
     );
     if first_of(said, &["noon", "midday"]).is_some() {
-        return Ok(Some((12, 0)));
+        return Ok(Some(((12, 0), true)));
     }
     if has(said, "midnight") {
-        return Err(Problem::Hours);
+        return Err(Problem::Midnight);
     }
     for i in (0..said.len()).filter(|i| !used.contains(i)) {
         let Some((hour, minute, suffix)) = time_at(said, i) else { continue };
@@ -216,18 +290,17 @@ fn clock(said: &[String], used: &[usize]) -> Result<Option<(i8, i8)>, Problem> {
             0..=12 => hour,
             _ => return Err(Problem::None),
         };
-        // Within the hours of calling; what lies outside was named on purpose, and has to be asked again.
-        if !(8..21).contains(&hour) {
-            return Err(Problem::Hours);
-        }
-        return Ok(Some((hour, minute)));
+        return Ok(Some(((hour, minute), true)));
     }
-    Ok(part.map(|part| match part {
-        "morning" => (MORNING, 0),
-        "afternoon" | "after lunch" => (15, 0),
-        "lunch" => (12, 0),
-        "after work" | "evening" => (18, 0),
-        _ => (19, 0),
+    Ok(part.map(|part| {
+        let time = match part {
+            "morning" => (MORNING, 0),
+            "afternoon" | "after lunch" => (15, 0),
+            "lunch" => (12, 0),
+            "after work" | "evening" => (18, 0),
+            _ => (19, 0),
+        };
+        (time, false)
     }))
 }
 
@@ -294,23 +367,6 @@ fn time_at(said: &[String], i: usize) -> Option<(i8, i8, Option<&'static str>)> 
     let led = ["at", "around", "about", "by", "after", "tomorrow", "today"].contains(&before)
         || weekday(before).is_some();
     (suffix.is_some() || oclock || led || said.len() == 1).then_some((hour, minute, suffix))
-}
-
-fn spoken(at: &Zoned, now: &Zoned) -> String {
-    let day = at.strftime("%A, %B %-d");
-    let time = if at.minute() == 0 {
-        at.strftime("%-I %p").to_string()
-    } else {
-        at.strftime("%-I:%M %p").to_string()
-    };
-    let tomorrow = now.date().tomorrow().ok();
-    if at.date() == now.date() {
-        format!("today at {time}")
-    } else if Some(at.date()) == tomorrow {
-        format!("tomorrow, {day}, at {time}")
-    } else {
-        format!("on {day}, at {time}")
-    }
 }
 
 #[cfg(test)]

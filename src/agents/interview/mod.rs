@@ -3,6 +3,7 @@
 //! the score, the course of the talk, the times of a call back.
 
 mod callback;
+mod clock_words;
 mod dates;
 mod desk;
 mod gaps;

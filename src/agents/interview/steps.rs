@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::callback;
+use super::callback::{self, Problem};
 use super::desk::Desk;
 use super::stage::{self, Stage, read_back_topic};
 use super::words::{first_of, has, words};
@@ -202,21 +202,29 @@ pub(crate) fn finish(_: &Args<'_>, context: &mut ToolContext) -> Value {
 pub(crate) fn schedule_callback(args: &Args<'_>, context: &mut ToolContext) -> Value {
     let mut desk = Desk::open(context);
     let when = args.text("when").unwrap_or_default();
-    match callback::resolve(when, desk.context.now, &desk.context.zone) {
+    match callback::resolve(when, desk.context.now, &desk.context.times) {
         Ok(time) => {
             let heard = desk.context.heard.trim();
             let said = if heard.is_empty() { when } else { heard }.to_owned();
             desk.context.notes.push(Note::CallBack { at: time.at, words: said });
             hang_up(&mut desk, Ending::by_callee(Disposition::Completed, "callback_scheduled"));
-            desk.done(Some(format!(
-                "Of course. I will call you again {}. Thank you, and goodbye.",
-                time.spoken
-            )))
+            let when = time.spoken;
+            desk.done(Some(if time.moved {
+                format!(
+                    "I am not permitted to call at that hour, so I will call you at the next one I may: {when}. Thank you, \
+                     and goodbye."
+                )
+            } else {
+                format!("Of course. I will call you again {when}. Thank you, and goodbye.")
+            }))
         }
-        Err(problem) => desk.refuse(
-            vec![format!("when: {problem}")],
-            Some("What day and time would suit you better?".to_owned()),
-        ),
+        Err(problem) => {
+            let ask = match &problem {
+                Problem::Zone(zones) => format!("By which clock do you mean that: {}?", zones.join(" or ")),
+                _ => "What day and time would suit you better?".to_owned(),
+            };
+            desk.refuse(vec![format!("when: {problem}")], Some(ask))
+        }
     }
 }
 

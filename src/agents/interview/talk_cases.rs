@@ -6,7 +6,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::agent::{Agent, ToolContext};
+use crate::domain::agent::{Agent, CallTimes, ToolContext};
 use crate::domain::talk::{Act, Line, Note, Speaker};
 
 /// November 18, 2026.
@@ -30,7 +30,7 @@ impl Call {
             heard: String::new(),
             consent: None,
             now: NOW,
-            zone: "America/New_York".to_owned(),
+            times: CallTimes::always("America/New_York"),
             variables: BTreeMap::new(),
             acts: Vec::new(),
             notes: Vec::new(),
@@ -308,14 +308,16 @@ fn ways_out() {
     let answer =
         call.said("Call me tomorrow at three", "schedule_callback", json!({"when": "tomorrow at three"}));
     assert!(
-        answer["ask"].as_str().is_some_and(|ask| ask.contains("tomorrow") && ask.contains("at 3 PM")),
+        answer["ask"]
+            .as_str()
+            .is_some_and(|ask| ask.contains("tomorrow") && ask.contains("at three in the afternoon")),
         "{answer}"
     );
     assert_eq!(call.ending().as_deref(), Some("completed callback_scheduled"));
     assert!(matches!(call.context.notes[0], Note::CallBack { .. }));
 
     let mut call = Call::new();
-    let answer = call.said("Call me at 5 am", "schedule_callback", json!({"when": "at 5 am"}));
+    let answer = call.said("Call me at midnight", "schedule_callback", json!({"when": "at midnight"}));
     assert_eq!((&answer["ok"], call.ending()), (&json!(false), None));
 
     let mut call = Call::new();
@@ -384,4 +386,37 @@ fn a_topic_is_not_used_up_by_another_question() {
     assert!(call.state()["ask"].as_str().is_some_and(|ask| ask.contains("name")));
     observe(&mut call, 16, "May I have your full name, please?");
     assert!(call.state()["ask"].as_str().is_some_and(|ask| ask.contains("working")));
+}
+
+/// Asked for on the day before the clocks go forward: three o'clock stays three o'clock.
+#[test]
+fn a_callback_over_a_change_of_the_clocks() {
+    let instant = |text: &str| {
+        let at: jiff::Zoned = text.parse().expect("a zoned time");
+        u64::try_from(at.timestamp().as_millisecond()).expect("after 1970")
+    };
+    let mut call = Call::consented();
+    call.context.now = instant("2026-03-07T15:20[America/New_York]");
+    let answer = call.said(
+        "I'm at work, call me tomorrow at three",
+        "schedule_callback",
+        json!({"when": "tomorrow at three"}),
+    );
+    assert_eq!(
+        answer["ask"],
+        "Of course. I will call you again tomorrow, Sunday, March 8th, at three in the afternoon, your time. Thank you, \
+         and goodbye."
+    );
+    let at = instant("2026-03-08T15:00-04:00[America/New_York]");
+    assert_eq!(at - call.context.now, (22 * 60 + 40) * 60_000, "a night of twenty-three hours");
+    let words = "I'm at work, call me tomorrow at three".to_owned();
+    assert_eq!(call.context.notes.last(), Some(&Note::CallBack { at, words }));
+    assert_eq!(call.ending().as_deref(), Some("completed callback_scheduled"));
+
+    // Twenty-four hours are twenty-four hours.
+    let mut call = Call::consented();
+    call.context.now = instant("2026-03-07T15:20[America/New_York]");
+    let answer = call.said("Try in 24 hours", "schedule_callback", json!({"when": "in 24 hours"}));
+    let ask = answer["ask"].as_str().unwrap_or_default();
+    assert!(ask.contains("tomorrow, Sunday, March 8th, at four twenty in the afternoon, your time"), "{ask}");
 }

@@ -68,31 +68,35 @@ pub(crate) fn first_of<'p>(words: &[String], phrases: &[&'p str]) -> Option<&'p 
     phrases.iter().copied().find(|phrase| has(words, phrase))
 }
 
+/// 0 to 19.
+pub(crate) const ONES: [&str; 20] = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+];
+/// 20, 30 … 90.
+pub(crate) const TENS: [&str; 8] =
+    ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+
 /// A number from 0 to 99 at the head of `words`, in digits or in words, and how many words it took.
 pub(crate) fn number(words: &[String]) -> Option<(u32, usize)> {
-    const ONES: [&str; 20] = [
-        "zero",
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-    ];
-    const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
     let place =
         |list: &[&str], word: &str| list.iter().position(|w| *w == word).and_then(|i| u32::try_from(i).ok());
     let head = words.first()?;

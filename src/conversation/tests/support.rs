@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::conversation::{JournalEntry, TurnInput, Voicemail, take_turn};
 use crate::domain::agent::{
-    Agent, Conclusion, Definition, Limits, Lines, ModelSettings, Observation, Observed, Outcome, StateView,
-    Tool, ToolContext,
+    Agent, CallTimes, Conclusion, Definition, Limits, Lines, ModelSettings, Observation, Observed, Outcome,
+    StateView, Tool, ToolContext,
 };
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::talk::{Act, Dialogue, Heard, Line, Note, Speaker, Turn};
@@ -94,6 +94,7 @@ pub(super) struct Case {
     pub(super) voicemail: Voicemail,
     pub(super) n: u32,
     pub(super) now: u64,
+    pub(super) times: CallTimes,
     pub(super) runs: Arc<AtomicUsize>,
 }
 
@@ -149,6 +150,7 @@ impl Case {
             voicemail: Voicemail::HangUp,
             n: 1,
             now: START + 5_000,
+            times: CallTimes::always("America/New_York"),
             runs,
         }
     }
@@ -176,7 +178,7 @@ impl Case {
             dialogue: self.dialogue.clone(),
             lines: &self.lines,
             variables: &self.variables,
-            zone: "America/New_York",
+            times: &self.times,
             answered_at: START,
             now: self.now,
             journal: self.journal.clone(),

@@ -53,7 +53,8 @@ impl Change {
         }
         let due = now.saturating_add(scaled(at - now, rules.time_scale));
         let waiting_for = if other_number { OTHER_NUMBER } else { RETRY };
-        (due < self.call.expires_at()).then_some((due, waiting_for))
+        let last = rules.not_after.unwrap_or(Millis::MAX).min(self.call.expires_at());
+        (due < last).then_some((due, waiting_for))
     }
 
     /// Back to waiting, with the next attempt. Nothing of this one's talk goes into the next but its transcript, whose

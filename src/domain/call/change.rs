@@ -78,6 +78,8 @@ pub struct Rules {
     pub retry: RetryPolicy,
     /// Divides the delays between attempts (`TIME_SCALE`), see [`crate::domain::retry::scaled`].
     pub time_scale: f64,
+    /// No attempt begins after this moment: the end of the call's campaign.
+    pub not_after: Option<Millis>,
     /// Record from the consent on (`RECORDING=after_consent`).
     pub record_after_consent: bool,
     /// A machine that answers is hung up on: the call's `voicemail` is `hang_up`. A fax always is.

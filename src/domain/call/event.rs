@@ -70,6 +70,8 @@ pub enum Event {
     LookedUpAbsent,
     /// Decision: the number is on a do-not-call list.
     Suppressed,
+    /// Decision: its campaign asks for a consent that it does not carry.
+    ConsentMissing,
     /// Decision: its time ran out.
     Expired,
     /// Decision: no permitted hour is left, ever.

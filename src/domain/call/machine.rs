@@ -32,6 +32,9 @@ impl Change {
             E::DialUnknown => self.dial_unknown(rules, now),
             E::LookedUpAbsent => self.looked_up_absent(rules, now),
             E::Suppressed => self.end_unplaced(Ending::new(Disposition::Suppressed, "do_not_call"), now),
+            E::ConsentMissing => {
+                self.end_unplaced(Ending::new(Disposition::Suppressed, "consent_missing"), now)
+            }
             E::Expired => self.end_unplaced(Ending::new(Disposition::Expired, "expired"), now),
             E::OutOfWindow { reason } => {
                 self.end_unplaced(Ending::new(Disposition::OutOfWindow, &reason), now)

@@ -18,4 +18,6 @@ pub use record::{Artefact, Body, Call, Head, MalformedRecord, PastAttempt, Recor
 pub use state::{Phase, State};
 
 #[cfg(test)]
+mod again_cases;
+#[cfg(test)]
 mod tests;

@@ -111,6 +111,7 @@ fn table() -> Vec<(&'static str, Event, &'static str)> {
         ("dial unknown", Event::DialUnknown, ".U......"),
         ("looked up, absent", Event::LookedUpAbsent, "...U...."),
         ("suppressed", Event::Suppressed, "E......."),
+        ("no consent", Event::ConsentMissing, "E......."),
         ("expired", Event::Expired, "E......."),
         ("out of window", Event::OutOfWindow { reason: "zone_unknown".into() }, "E......."),
         ("superseded", Event::Superseded, "E......."),

@@ -1,20 +1,23 @@
 //! The rules that are stricter than the configured window: rows of a data file, read and checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
 use jiff::civil::{Date, Weekday};
-use serde::{Deserialize, Deserializer};
 
+use super::calendar::On;
+use super::memo::Memo;
 use crate::domain::phone::Phone;
+
+mod file;
 
 /// Minutes in a day.
 const DAY_MINUTES: u16 = 24 * 60;
 
 /// Hours of a day, in minutes after midnight, callee-local: from `open` on, and before `close`. Where `close` does
 /// not lie after `open`, the hours cross midnight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hours {
     /// First minute, 0 to 1439.
     pub open: u16,
@@ -27,6 +30,13 @@ impl Hours {
     #[must_use]
     pub fn crosses_midnight(self) -> bool {
         self.close <= self.open
+    }
+}
+
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (open, close) = (self.open, self.close);
+        write!(f, "{:02}:{:02}-{:02}:{:02}", open / 60, open % 60, close / 60, close % 60)
     }
 }
 
@@ -61,146 +71,52 @@ enum Day {
     Open(Hours),
 }
 
-impl<'de> Deserialize<'de> for Day {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
+impl Day {
+    fn read(text: &str) -> Result<Self, String> {
         if text == "closed" {
             return Ok(Self::Closed);
         }
-        let hours: Hours = text.parse().map_err(serde::de::Error::custom)?;
+        let hours: Hours = text.parse()?;
         if hours.crosses_midnight() {
-            return Err(serde::de::Error::custom(format!("{text:?}: a rule's hours may not cross midnight")));
+            return Err(format!("{text:?}: a rule's hours may not cross midnight"));
         }
         Ok(Self::Open(hours))
     }
 }
 
-/// One rule, as it stands in the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// One rule.
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// Its stable name, for the evidence.
     pub id: String,
-    #[serde(default)]
     regions: Vec<String>,
-    #[serde(default)]
     zones: Vec<String>,
-    hours: Day,
-    monday: Option<Day>,
-    tuesday: Option<Day>,
-    wednesday: Option<Day>,
-    thursday: Option<Day>,
-    friday: Option<Day>,
-    saturday: Option<Day>,
-    sunday: Option<Day>,
-    #[serde(default)]
+    /// Monday first.
+    days: [Day; 7],
     holidays: bool,
     /// Where the rule stands.
-    #[serde(default)]
     pub source: String,
 }
 
 impl Rule {
     fn day(&self, weekday: Weekday) -> Day {
-        let own = match weekday {
-            Weekday::Monday => self.monday,
-            Weekday::Tuesday => self.tuesday,
-            Weekday::Wednesday => self.wednesday,
-            Weekday::Thursday => self.thursday,
-            Weekday::Friday => self.friday,
-            Weekday::Saturday => self.saturday,
-            Weekday::Sunday => self.sunday,
-        };
-        own.unwrap_or(self.hours)
+        usize::try_from(weekday.to_monday_zero_offset())
+            .ok()
+            .and_then(|n| self.days.get(n))
+            .map_or(Day::Closed, |d| *d)
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 struct Holiday {
     id: String,
-    #[serde(default)]
     regions: Vec<String>,
     on: On,
-    #[serde(default)]
     observed: bool,
 }
 
-/// When a holiday falls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-enum On {
-    /// Month and day of every year.
-    Yearly(i8, i8),
-    /// One date.
-    Once(Date),
-    /// The n-th weekday of a month; -1 is the last.
-    Nth(i8, Weekday, i8),
-}
-
-impl TryFrom<String> for On {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        Self::read(&text).ok_or_else(|| format!("{text:?} is no date of a holiday"))
-    }
-}
-
-impl On {
-    fn read(text: &str) -> Option<Self> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        if let [nth, weekday, month] = words[..] {
-            let nth = match nth {
-                "first" => 1,
-                "second" => 2,
-                "third" => 3,
-                "fourth" => 4,
-                "last" => -1,
-                _ => return None,
-            };
-            let weekday = match weekday {
-                "monday" => Weekday::Monday,
-                "tuesday" => Weekday::Tuesday,
-                "wednesday" => Weekday::Wednesday,
-                "thursday" => Weekday::Thursday,
-                "friday" => Weekday::Friday,
-                "saturday" => Weekday::Saturday,
-                "sunday" => Weekday::Sunday,
-                _ => return None,
-            };
-            let month = month.parse().ok().filter(|m| (1..=12).contains(m))?;
-            return Some(Self::Nth(nth, weekday, month));
-        }
-        if text.len() == 5 {
-            let (month, day) = text.split_once('-')?;
-            let (month, day) = (month.parse().ok()?, day.parse().ok()?);
-            Date::new(2024, month, day).ok()?; // a leap year: 02-29 may be named
-            return Some(Self::Yearly(month, day));
-        }
-        text.parse().ok().map(Self::Once)
-    }
-
-    fn falls_on(self, date: Date) -> bool {
-        match self {
-            Self::Yearly(month, day) => (date.month(), date.day()) == (month, day),
-            Self::Once(once) => date == once,
-            Self::Nth(nth, weekday, month) => {
-                date.month() == month && date.nth_weekday_of_month(nth, weekday).is_ok_and(|d| d == date)
-            }
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    version: String,
-    #[serde(default)]
-    rule: Vec<Rule>,
-    #[serde(default)]
-    holiday: Vec<Holiday>,
-    #[serde(default)]
-    area_codes: BTreeMap<String, Vec<u16>>,
-}
+/// A number that no region is known of.
+const NOWHERE: u16 = u16::MAX;
 
 /// The rules in force.
 #[derive(Clone, Debug)]
@@ -208,7 +124,10 @@ pub struct Rules {
     version: String,
     rules: Vec<Rule>,
     holidays: Vec<Holiday>,
-    area_codes: HashMap<String, String>,
+    regions: Vec<String>,
+    /// By area code, 0 to 999: the region's place in `regions`.
+    area_codes: Vec<u16>,
+    pub(super) memo: Memo,
 }
 
 impl Rules {
@@ -222,26 +141,13 @@ impl Rules {
         &BUILTIN
     }
 
-    /// Reads a file of rules. A word that is not known is a mistake, never ignored.
+    /// Reads a file of rules. A word that is not known is a mistake, never ignored. A file without `[area_codes]` takes
+    /// those of the program.
     ///
     /// # Errors
-    /// What is wrong, and where in the file.
+    /// What is wrong, in which row and field.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|e| e.to_string())?;
-        for rule in &file.rule {
-            if rule.regions.is_empty() && rule.zones.is_empty() {
-                return Err(format!("rule {:?} names neither regions nor zones", rule.id));
-            }
-        }
-        let mut area_codes = HashMap::new();
-        for (region, codes) in file.area_codes {
-            for code in codes {
-                if let Some(other) = area_codes.insert(code.to_string(), region.clone()) {
-                    return Err(format!("area code {code} stands under {other} and under {region}"));
-                }
-            }
-        }
-        Ok(Self { version: file.version, rules: file.rule, holidays: file.holiday, area_codes })
+        file::read(text)
     }
 
     /// The version written in the file.
@@ -253,7 +159,13 @@ impl Rules {
     /// The region (ISO 3166-2) that the number's area code belongs to, where it is known.
     #[must_use]
     pub fn region(&self, phone: &Phone) -> Option<&str> {
-        self.area_codes.get(phone.area_code()?).map(String::as_str)
+        self.regions.get(usize::from(self.region_number(phone)?)).map(String::as_str)
+    }
+
+    /// The region's place among all.
+    pub(super) fn region_number(&self, phone: &Phone) -> Option<u16> {
+        let code: usize = phone.area_code()?.parse().ok()?;
+        self.area_codes.get(code).copied().filter(|region| *region != NOWHERE)
     }
 
     /// The rules for a number of `region` whose candidate zones are `zones`.
@@ -344,26 +256,9 @@ mod tests {
             let got = text.parse::<Hours>().ok().map(|h| (h.open, h.close));
             assert_eq!(got, want, "{text}");
         }
-    }
-
-    #[test]
-    fn a_mistake_in_the_file_is_named() {
-        for (text, word) in [
-            ("rule = []", "version"),
-            ("version='1'\n[[rule]]\nid='a'\nregions=['US']\nhours='8-9'", "8-9"),
-            ("version='1'\n[[rule]]\nid='a'\nregions=['US']\nhours='22:00-06:00'", "midnight"),
-            ("version='1'\n[[rule]]\nid='a'\nhours='08:00-20:00'", "neither"),
-            (
-                "version='1'\n[[rule]]\nid='a'\nregions=['US']\nhours='08:00-20:00'\nsundays='closed'",
-                "sundays",
-            ),
-            ("version='1'\n[[holiday]]\nid='x'\non='fifth monday 1'", "fifth monday 1"),
-            ("version='1'\n[[holiday]]\nid='x'\non='13-01'", "13-01"),
-            ("version='1'\n[area_codes]\n'US-AL'=[205]\n'US-GA'=[205]", "205"),
-        ] {
-            let error = Rules::parse(text).expect_err(text);
-            assert!(error.contains(word), "{text}: {error}");
-        }
+        let shown = |text: &str| text.parse::<Hours>().map(|h| h.to_string());
+        assert_eq!(shown("18:00-00:00").as_deref(), Ok("18:00-24:00"));
+        assert_eq!(shown("08:05-21:30").as_deref(), Ok("08:05-21:30"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod batches;
 mod queue;
 mod random;
 mod speech;
+mod waits;
 mod write;
 
 use std::pin::Pin;
@@ -197,6 +198,9 @@ scenarios! {
     write::an_opt_out_finds_the_others,
     write::an_ended_call_leaves_nothing_behind,
     write::events_go_in_order_and_die_and_return,
+    waits::waiting_calls_are_counted_by_reason,
+    waits::a_campaign_tries_again_as_it_says,
+    waits::a_callback_is_a_call_of_its_campaign,
     speech::a_turn_is_leased_resumed_and_answered_once,
     random::any_workers_bring_every_call_to_an_end,
 }
