@@ -34,6 +34,8 @@ enum Command {
     Campaign(Box<cli::campaign::CampaignArgs>),
     /// Evidence: verify that it was not changed, or show what there is about a call.
     Audit(cli::audit::AuditArgs),
+    /// The do-not-call list of a running API: import, export, add, remove, check.
+    Suppressions(cli::suppressions::SuppressionsArgs),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +72,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Call(args) => Ok(cli::call::run(&args).await),
         Command::Campaign(args) => Ok(cli::campaign::run(&args).await),
         Command::Audit(args) => Ok(Box::pin(cli::audit::run(&args)).await),
+        Command::Suppressions(args) => Ok(cli::suppressions::run(&args).await),
     }
 }
 

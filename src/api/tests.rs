@@ -5,6 +5,7 @@ mod intake;
 mod lists;
 mod rows;
 mod sheets;
+mod suppressions;
 mod surface;
 
 use std::sync::atomic::AtomicBool;

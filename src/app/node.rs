@@ -105,6 +105,7 @@ impl Node {
         }
 
         let store = parts.store.clone();
+        life.tasks.spawn(parts.gates(role != Role::Api).run(life.drain.clone()));
         life.tasks.spawn(tell(parts, role, draining, life.drain.clone()));
         let addr = bound.addr;
         let drain = life.drain.clone();

@@ -12,7 +12,7 @@ use crate::base::clock::{Clock, Millis, SECOND};
 use crate::base::telemetry::Metrics;
 use crate::carrier::twilio::urls::Urls;
 use crate::carrier::twilio::{Twilio, TwilioConfig};
-use crate::dialing::{CallerLimits, Callers, DialConfig, Dialer, Effects};
+use crate::dialing::{CallerLimits, Callers, DialConfig, Dialer, Effects, Gates};
 use crate::domain::call::Rules;
 use crate::domain::phone::Phone;
 use crate::domain::retry::RetryPolicy;
@@ -160,7 +160,7 @@ impl Parts {
                 account: Account {
                     max_cps: config.twilio.max_cps,
                     max_concurrent: config.twilio.max_concurrent,
-                    tuning: PacingTuning::default().scaled(config.calling.time_scale),
+                    tuning: self.tuning(),
                 },
                 window: config.calling.window,
                 calling_rules: Arc::clone(&config.calling.rules),
@@ -175,6 +175,31 @@ impl Parts {
             effects: self.effects.clone(),
             senses: Arc::default(),
             metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+        }
+    }
+
+    /// When the guards of pacing act: the house's times, at `TIME_SCALE`.
+    fn tuning(&self) -> PacingTuning {
+        let house = PacingTuning::default();
+        PacingTuning {
+            breaker_window: self.scaled(house.breaker_window, SECOND),
+            breaker_open: self.scaled(house.breaker_open, SECOND),
+            breaker_open_most: self.scaled(house.breaker_open_most, SECOND),
+            quarantine: self.scaled(house.quarantine, SECOND),
+            quarantine_most: self.scaled(house.quarantine_most, SECOND),
+            ..house
+        }
+    }
+
+    /// What model and outbox can take, told to the fleet's pacing; `pumps` where this node sends webhooks too.
+    #[must_use]
+    pub(super) fn gates(&self, pumps: bool) -> Gates {
+        Gates {
+            store: self.store.clone(),
+            models: vec![self.model.clone(), self.patient_model.clone()],
+            max_cps: self.config.twilio.max_cps,
+            max_backlog: pumps.then_some(self.config.webhook.max_backlog),
             clock: self.clock.clone(),
         }
     }

@@ -193,10 +193,9 @@ impl Dialer {
                 }
                 found.entry(id.clone()).or_default().0 += 1;
             }
-            let verdict = if suppressed {
-                Err(Event::Suppressed)
-            } else {
-                self.verdict(&call, campaign.as_deref(), now)
+            let verdict = match suppressed {
+                true => Err(Event::Suppressed),
+                false => self.verdict(&call, campaign.as_deref(), now),
             };
             match verdict {
                 Ok(evidence) => {

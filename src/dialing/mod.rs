@@ -42,7 +42,7 @@ pub use admit::Admitted;
 pub use callers::{CallerLimits, Callers};
 pub use dial::DialOrder;
 pub use effects::Effects;
-pub use gates::Senses;
+pub use gates::{Gates, Senses};
 pub use hopper::Hopper;
 
 /// What dialing needs to know.

@@ -63,5 +63,5 @@ pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use start::{Start, Started};
 pub use stats::{CallPage, Counters};
-pub use suppression::{Scope, Suppression};
+pub use suppression::{ListCursor, Listed, Put, Scope, Suppression};
 pub use turns::{Resumed, TurnLease};

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::base::clock::{DAY, Millis};
 use crate::domain::call::{Call, Change, Event, Phase, Rules};
 use crate::domain::ids::Shard;
-use crate::store::commit::{Applied, StartChecks};
+use crate::store::commit::{Applied, StartChecks, Tally};
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
 
@@ -154,6 +154,8 @@ impl Store {
                 done.push(Started::Lost(Box::new(start.call)));
                 continue;
             }
+            let mut tally = Tally::of(&change, now);
+            let waited_for = tally.waits.pop().map(|(reason, _)| reason).unwrap_or_default();
             let call = written(change);
             let before = start.call.head;
             args.extend([
@@ -166,6 +168,7 @@ impl Store {
                 call.body.phone.e164().to_owned(),
                 call.campaign.as_ref().map(ToString::to_string).unwrap_or_default(),
                 start.line(),
+                waited_for,
             ]);
             asked.push((start, call));
         }
@@ -268,6 +271,10 @@ impl Store {
                 self.apply(call, event, rules).await?;
                 continue;
             }
+            let Tally { waits, passes, .. } = Tally::of(&change, now);
+            let reason = |sign: i64| {
+                waits.iter().find(|(_, by)| *by == sign).map(|(reason, _)| reason.clone()).unwrap_or_default()
+            };
             let before = call.head;
             let after = written(change);
             args.extend([
@@ -276,6 +283,10 @@ impl Store {
                 hex(before.epoch),
                 after.encode(),
                 after.head.due.to_string(),
+                after.campaign.as_ref().map(ToString::to_string).unwrap_or_default(),
+                reason(-1),
+                reason(1),
+                passes.map(|(reason, _)| reason).unwrap_or_default(),
             ]);
             asked.push((call, event));
         }
@@ -293,5 +304,41 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::call::Body;
+    use crate::domain::ids::{CallId, CampaignId, PhoneHash};
+    use crate::domain::phone::Phone;
+
+    /// The script counts by itself what it starts: whatever else the machine makes of it would be lost.
+    #[test]
+    fn a_start_counts_itself_and_leaves_nothing_else_to_do() {
+        let phone = Phone::from_e164("+14155550100").expect("a number");
+        let (id, hash) = (CallId::new(Shard(7)), PhoneHash::of(b"a key", phone.e164()));
+        let mut call = Call::new(id, hash, Some(CampaignId::random()), Body::new(phone, 1));
+        call.body.waiting_for = Some("window".into());
+        let mut change = call.change();
+        let event = Event::DialStarted { caller: "+14155550199".into(), evidence: None };
+        change.apply(event, &Rules::default(), 2).expect("not stale");
+        assert_eq!(change.counts, [("started".to_owned(), 1)]);
+        assert!(change.effects.is_empty() && change.lines.is_empty() && change.decides);
+        let tally = Tally::of(&change, 2);
+        assert_eq!(tally.waits, [("window".to_owned(), -1)]);
+        assert_eq!(tally.passes, None);
+    }
+
+    #[test]
+    fn batches_keep_the_order_within_a_shard() {
+        let items: Vec<(u16, usize)> = (0..250).map(|i| (u16::from(i % 5 == 0), i)).collect();
+        let made = batches(items, |(shard, _)| Shard(*shard));
+        let sizes: Vec<(u16, usize)> = made.iter().map(|(shard, list)| (shard.0, list.len())).collect();
+        assert_eq!(sizes, [(0, 100), (0, 100), (1, 50)]);
+        for (_, list) in made {
+            assert!(list.is_sorted());
+        }
     }
 }

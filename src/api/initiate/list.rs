@@ -228,7 +228,7 @@ impl<'a> List<'a> {
             }
         };
         let e164 = row.phone.e164();
-        if self.app.prefixes.covers(self.app, e164).await? {
+        if self.app.prefixes.covers_for(self.app, e164, Some(&self.campaign.id)).await? {
             self.answer.suppressed += 1;
             self.report.row(n, vec![Reason::DoNotCall.error()]);
             return self.write_report(false).await;

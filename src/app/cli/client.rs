@@ -100,32 +100,35 @@ impl Client {
 
     /// Sends a request whose answer is read piece by piece.
     pub(super) async fn stream(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        match self.read(response).await {
-            Err(failure) => Err(failure),
-            // Not reached: a status without success is a failure.
-            Ok(_) => Err(Failure::Final(anyhow!("{} answered without success", self.base), None)),
-        }
+        self.open(request).await
     }
 
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
+        let response = self.open(request).await?;
+        let status = response.status();
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
+        let text = response.text().await.map_err(|e| self.unreachable(&e))?;
+        serde_json::from_str(&text).map_err(|_| {
+            let error = anyhow!("{} answered {status} without JSON; is a Carillon API there?", self.base);
+            Failure::Final(error, None)
+        })
+    }
+
+    /// The answer with its body unread, where the API did what it was asked.
+    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
         self.read(response).await
     }
 
-    async fn read(&self, response: Response) -> Result<Value, Failure> {
+    async fn read(&self, response: Response) -> Result<Response, Failure> {
         let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
         let text = response.text().await.map_err(|e| self.unreachable(&e))?;
         let body: Option<Value> = serde_json::from_str(&text).ok();
-        if status.is_success() {
-            return body.ok_or_else(|| {
-                let error = anyhow!("{} answered {status} without JSON; is a Carillon API there?", self.base);
-                Failure::Final(error, None)
-            });
-        }
         let word = |name: &str| body.as_ref().and_then(|b| b[name].as_str()).unwrap_or("").to_owned();
         let said = format!("{status}: {} – {}", word("title"), word("detail"));
         let said = said.trim_end_matches([' ', '–', ':']).to_owned();

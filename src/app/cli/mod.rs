@@ -5,5 +5,6 @@ pub mod call;
 pub mod campaign;
 pub mod check;
 mod client;
+pub mod suppressions;
 mod table;
 mod upload;

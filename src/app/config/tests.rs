@@ -182,6 +182,7 @@ fn each_wrong_value_is_reported_under_its_name_alone() {
         ("WEBHOOK_TIMEOUT", &["0", "30s"]),
         ("WEBHOOK_MAX_RETRIES", &["-1", "101"]),
         ("WEBHOOK_BATCH_SIZE", &["0"]),
+        ("OUTBOX_MAX_BACKLOG", &["0", "-1", "many"]),
         ("WEBHOOK_PROCESS_INTERVAL", &["0"]),
         ("WEBHOOK_ALLOW_PRIVATE", &["maybe"]),
         ("LOG_LEVEL", &["verbose", "carillon=loud"]),

@@ -125,6 +125,11 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
         "10",
         "Seconds between two looks into the outbox at the most; new webhooks leave at once.",
     ),
+    (
+        "OUTBOX_MAX_BACKLOG",
+        "20000",
+        "Webhooks that may wait for delivery; with more of them nothing is dialed until half are gone.",
+    ),
     ("WEBHOOK_ALLOW_PRIVATE", "false", "Accept receivers on loopback and private networks."),
     (
         "LOG_LEVEL",

@@ -24,6 +24,8 @@ pub struct WebhookSection {
     pub batch_size: usize,
     /// `WEBHOOK_PROCESS_INTERVAL`: a ceiling, new events leave at once.
     pub process_interval: Duration,
+    /// `OUTBOX_MAX_BACKLOG`: more events that wait hold all dials, until half of them are gone.
+    pub max_backlog: u64,
     /// `WEBHOOK_ALLOW_PRIVATE`.
     pub allow_private: bool,
 }
@@ -45,6 +47,7 @@ impl WebhookSection {
         let max_retries = from.read("WEBHOOK_MAX_RETRIES", whole(0, 100));
         let batch_size = from.read("WEBHOOK_BATCH_SIZE", whole(1, 1_000));
         let process_interval = from.read("WEBHOOK_PROCESS_INTERVAL", seconds(0.1, 3_600.0));
+        let max_backlog = from.read("OUTBOX_MAX_BACKLOG", whole(1, 100_000_000));
         Some(Self {
             default_url: default_url?,
             secrets: secrets?.unwrap_or_default(),
@@ -52,6 +55,7 @@ impl WebhookSection {
             max_retries: max_retries?,
             batch_size: batch_size?,
             process_interval: process_interval?,
+            max_backlog: max_backlog?,
             allow_private: allow_private?,
         })
     }

@@ -314,7 +314,7 @@ fn an_answer_is_remembered_for_its_place_and_its_day() {
     for day in 0..6_000 {
         let now = ms("2026-11-20T18:00:00Z") + day * DAY;
         let phone = Phone::from_e164(CA).expect("number");
-        open_until(Window::default(), &rules, &phone, None, now, Duration::from_secs(30));
+        let _ = open_until(Window::default(), &rules, &phone, None, now, Duration::from_secs(30));
     }
     assert!(rules.memo.len() <= 4_096, "bounded");
 }

@@ -52,23 +52,6 @@ pub struct PacingTuning {
     pub brake_share: f64,
 }
 
-impl PacingTuning {
-    /// The same, `scale` times shorter, for rehearsals against a world that runs `scale` times faster. What belongs to
-    /// Redis and to our own rounds stays as it is.
-    #[must_use]
-    pub fn scaled(self, scale: f64) -> Self {
-        let by = |ms: Millis, floor: Millis| ((ms as f64 / scale.max(1.0)) as Millis).max(floor.min(ms));
-        Self {
-            breaker_window: by(self.breaker_window, 3 * SECOND),
-            breaker_open: by(self.breaker_open, 2 * SECOND),
-            breaker_open_most: by(self.breaker_open_most, 10 * SECOND),
-            quarantine: by(self.quarantine, 5 * SECOND),
-            quarantine_most: by(self.quarantine_most, 60 * SECOND),
-            ..self
-        }
-    }
-}
-
 impl Default for PacingTuning {
     fn default() -> Self {
         Self {

@@ -100,6 +100,7 @@ end
 
 if plan.suppress then
   redis.call('HSET', KEYS[8], hash, plan.suppress)
+  redis.call('INCR', 'DNC_VERSION:' .. tag)
   -- The person's other calls are looked at now; the claim sees the ban and ends them.
   for token in string.gmatch(known, '%S+') do
     local bare = string.gsub(token, '^%*', '')

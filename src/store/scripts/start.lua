@@ -4,7 +4,7 @@
 -- ARGV: 1 key tag "{sNN}"  2 most calls to one number in the window  3 window (ms)  4 how soon to look again while another
 --       call to the person has a leg out (ms)  5 name of the hour's counter of started calls
 --       then for each call: id, version and epoch as they were read (8 hex digits each), new record, due (ms), attempt,
---       number (E.164), campaign or "", evidence (a JSON object that is not empty)
+--       number (E.164), campaign or "", evidence (a JSON object that is not empty), the reason it waited for or ""
 -- RETURNS: for each call three values: "ok", "", calls in the window before this one | "refused", reason, when to look
 --          again (ms) | "conflict", the record as it stands, 0 | "gone", "", 0
 -- IDEMPOTENT BY: the token in the record's head; a re-sent start finds its own token and answers "ok"
@@ -35,12 +35,12 @@ local function banned(hash, number, campaign)
   return any_holds(redis.call('HMGET', KEYS[3], unpack(fields)))
 end
 
-local out, dues, lines, total, by_campaign = {}, {}, {}, 0, {}
+local out, dues, lines, total, by_campaign, waited = {}, {}, {}, 0, {}, {}
 local function answer(word, text, number)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = word, text, number
 end
-for i = 6, #ARGV, 9 do
+for i = 6, #ARGV, 10 do
   local id, record, campaign = ARGV[i], ARGV[i + 3], ARGV[i + 7]
   local hash, short = string.sub(record, 39, 62), string.sub(id, 8)
   local key, rate = 'CALL_SESSION:' .. tag .. ':' .. id, 'RATE_LIMIT:' .. tag .. ':' .. hash
@@ -82,7 +82,10 @@ for i = 6, #ARGV, 9 do
       lines[#lines + 1] = string.format('{"at":%.0f,"calls_in_24h":%d,"dnc_version":%s,', now, before, dnc)
         .. string.sub(ARGV[i + 8], 2)
       total = total + 1
-      if campaign ~= '' then by_campaign[campaign] = (by_campaign[campaign] or 0) + 1 end
+      if campaign ~= '' then
+        by_campaign[campaign] = (by_campaign[campaign] or 0) + 1
+        if ARGV[i + 9] ~= '' then waited[#waited + 1] = {campaign, 'waiting:' .. ARGV[i + 9]} end
+      end
       answer('ok', '', before)
     end
   end
@@ -94,5 +97,6 @@ if total > 0 then
   redis.call('HINCRBY', KEYS[5], ARGV[5], total)
   redis.call('EXPIRE', KEYS[5], 3456000)
   for campaign, n in pairs(by_campaign) do redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. campaign, 'started', n) end
+  for _, it in ipairs(waited) do redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. it[1], it[2], -1) end
 end
 return out

@@ -91,6 +91,11 @@ pub(super) async fn put_off_calls_keep_what_was_learned(bed: &Bed) {
         assert_eq!(call.body.recording.is_some(), call.id == learned.id);
     }
     assert_eq!(bed.store.queue_depth().await.expect("depth").0, 0);
+    let counters = bed.store.counters(list.as_str()).await.expect("counters");
+    assert_eq!(
+        (counters["waiting:window"], counters["until:window"]),
+        (44, i64::try_from(until).expect("ms"))
+    );
 }
 
 pub(super) async fn a_batch_starts_each_by_its_own_checks(bed: &Bed) {
@@ -196,6 +201,7 @@ pub(super) async fn a_start_is_written_once(bed: &Bed) {
         other.body.phone.e164(),
         "",
         "{\"a\":1}",
+        "",
     ]);
     for _ in 0..2 {
         assert_eq!(bed.redis.cmd(&args).await.texts()[0], "ok");

@@ -1,6 +1,8 @@
 //! The store on a real Redis. Each scenario runs on a server of its own here and, in `cluster`, on a cluster.
 
 mod batches;
+mod listed;
+mod lives;
 mod queue;
 mod random;
 mod speech;
@@ -181,6 +183,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    lives::nobody_overwrites_what_another_wrote,
+    lives::who_watches_is_told_each_step,
+    lives::what_waits_for_later_is_hastened,
+    lives::one_keeper_at_a_time,
     queue::a_call_is_taken_in_once,
     queue::a_lapsed_lease_is_nobodys,
     queue::a_claim_brings_what_is_wanted,
@@ -192,6 +198,11 @@ scenarios! {
     batches::a_batch_starts_each_by_its_own_checks,
     batches::a_start_is_written_once,
     batches::campaigns_and_prefixes_are_listed_too,
+    listed::an_entry_reaches_whom_it_concerns,
+    listed::what_lasts_longer_is_not_shortened,
+    listed::a_prefix_stands_in_every_shard,
+    listed::the_list_is_scanned_to_its_end,
+    listed::an_opt_out_ends_the_persons_calls_everywhere,
     write::a_stale_epoch_never_writes,
     write::learning_of_a_waiting_call_leaves_it_in_its_place,
     write::a_dial_is_checked_against_the_person,

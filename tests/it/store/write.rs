@@ -3,7 +3,7 @@
 use carillon::base::clock::{Clock, DAY, HOUR};
 use carillon::domain::call::{Event, HangUpCause, Phase};
 use carillon::domain::ids::CampaignId;
-use carillon::store::{Applied, Committed, OutboxCounts, Settle};
+use carillon::store::{Applied, Committed, OutboxCounts, Scope, Settle};
 
 use super::{Bed, LONG, key, leg};
 
@@ -80,7 +80,7 @@ pub(super) async fn an_opt_out_finds_the_others(bed: &Bed) {
     let number = talking.body.phone.e164();
     let entry = bed.store.suppressed(number, Clock::System.now()).await.expect("read").expect("listed");
     assert_eq!(entry.evidence.as_deref(), Some("never again"));
-    assert!(bed.store.unsuppress(number, false).await.expect("off"));
+    assert!(bed.store.unsuppress(number, false, &Scope::Global).await.expect("off"));
 }
 
 pub(super) async fn an_ended_call_leaves_nothing_behind(bed: &Bed) {
