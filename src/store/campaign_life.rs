@@ -198,6 +198,8 @@ impl Store {
             if dials_again { "brake".into() } else { String::new() },
         ];
         args.extend(pace_fields(after).into_iter().flat_map(|(name, value)| [name.to_owned(), value]));
+        // Two who write the same at once are two all the same.
+        args.extend(["wrote".to_owned(), format!("{:016x}", rand::random::<u64>())]);
         let answer = scripts::CAMPAIGN_PUT.run(self, keys, args).await?.into_array();
         match answer.first().map(scripts::text).as_deref() {
             Some("ok") => {

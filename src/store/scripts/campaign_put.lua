@@ -2,14 +2,16 @@
 -- KEYS: 1 CAMPAIGN  2 PACE  3 CAMPAIGNS  4 CAMPAIGNS_OPEN  5 CAMPAIGN_EVENTS
 -- ARGV: 1 campaign id  2 the version that was read (0 = none: it is new)  3 the JSON, with a version of its own  4 created (ms)
 --       5 "1" while it is not over  6 most events kept  7 event (JSON) or ""  8 TTL of the events once it is over (ms)
---       9 PACE fields to be removed, separated by blanks, then PACE fields and values
+--       9 PACE fields to be removed, separated by blanks, then PACE fields and values, `wrote` last
 -- RETURNS: {"ok"} | {"conflict", the JSON as it stands}
--- IDEMPOTENT BY: the version; a re-sent write finds its own JSON and answers "ok"
+-- IDEMPOTENT BY: the version, and the PACE field `wrote` that differs for each write: a re-sent one finds its own, answers "ok"
 local current = redis.call('GET', KEYS[1])
-if current == ARGV[3] then return {'ok'} end
 if current then
   local version = string.match(current, '^{"id":"[^"]*","version":(%d+)') or '0'
-  if version ~= ARGV[2] then return {'conflict', current} end
+  if version ~= ARGV[2] then
+    local own = current == ARGV[3] and redis.call('HGET', KEYS[2], 'wrote') == ARGV[#ARGV]
+    return own and {'ok'} or {'conflict', current}
+  end
 elseif ARGV[2] ~= '0' then
   return {'conflict', ''}
 end

@@ -84,8 +84,8 @@ pub(super) async fn who_watches_is_told_each_step(bed: &Bed) {
 pub(super) async fn what_waits_for_later_is_hastened(bed: &Bed) {
     let (id, other, shard) = (made(bed).await, made(bed).await, Shard(7));
     let later = Clock::System.now() + DAY;
-    let (mut its, mut others) = (bed.calls_in(shard, 400, Some(&id)), bed.calls_in(shard, 410, Some(&other)));
-    let others = others.split_off(400);
+    let (mut its, mut others) = (bed.calls_in(shard, 100, Some(&id)), bed.calls_in(shard, 110, Some(&other)));
+    let others = others.split_off(100);
     for (n, call) in its.iter_mut().enumerate() {
         call.head.due = later;
         call.body.schedule_at = Some(later);
@@ -106,23 +106,23 @@ pub(super) async fn what_waits_for_later_is_hastened(bed: &Bed) {
     let now = Clock::System.now();
     bed.store.submit(&its, now).await.expect("in");
     bed.store.submit(&others, now).await.expect("in");
-    let mut live = bed.calls_in(shard, 420, Some(&id)).split_off(410);
+    let mut live = bed.calls_in(shard, 120, Some(&id)).split_off(110);
     let live = bed.claimed(&live.remove(0)).await;
     let live = bed.started(&live).await;
     let ringing = bed.done_by(&live, Event::Rang(leg(&live))).await;
 
     let (moved, found) = bed.store.hasten(&id, shard).await.expect("hastened");
-    assert_eq!((moved, found), (400, vec![ringing.id.clone()]));
+    assert_eq!((moved, found), (100, vec![ringing.id.clone()]));
     let (again, _) = bed.store.hasten(&id, shard).await.expect("hastened");
     assert_eq!(again, 0, "what is due already is left as it is");
     let due = bed.redis.cmd(&["ZCOUNT", "DUE:{s07}", "-inf", &Clock::System.now().to_string()]).await;
-    assert_eq!(due.int(), 400);
+    assert_eq!(due.int(), 100);
     let canceled = bed.done_by(&ringing, Event::Cancel).await;
     assert_eq!(bed.store.hasten(&id, shard).await.expect("hastened").1, vec![], "its end is on the way");
     assert_eq!(bed.store.hasten(&id, Shard(8)).await.expect("hastened"), (0, vec![]));
 
     let counts = bed.store.campaign_counts(&id).await.expect("counted");
-    assert_eq!((counts.accepted(), counts.open(), counts.under_way(), counts.waiting()), (401, 401, 1, 400));
+    assert_eq!((counts.accepted(), counts.open(), counts.under_way(), counts.waiting()), (101, 101, 1, 100));
     assert!(canceled.body.cancel_requested);
     bed.store.note_pulse(&id, Pulse { at: now, started: 1, ended: 0 }).await.expect("noted");
     bed.store.note_pulse(&id, Pulse { at: now + 1, started: 2, ended: 0 }).await.expect("noted");
