@@ -36,6 +36,7 @@ use crate::api::{
         campaigns::blockers,
         campaigns::events,
         campaigns::rows::append,
+        campaigns::preflight::preflight,
         campaigns::rows::rejections,
         suppressions::list,
         suppressions::add,

@@ -18,7 +18,8 @@ use crate::base::telemetry::Metrics;
 /// How long a request may take. Lists are read for as long as they keep coming.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Routes whose body is streamed; they time out by themselves.
-const STREAMED: [&str; 2] = ["/api/calls/initiate", "/api/campaigns/{campaign_id}/calls"];
+const STREAMED: [&str; 3] =
+    ["/api/calls/initiate", "/api/campaigns/{campaign_id}/calls", "/api/campaigns/{campaign_id}/preflight"];
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

@@ -30,6 +30,7 @@ mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
@@ -41,6 +42,7 @@ use crate::base::clock::Clock;
 use crate::base::telemetry::Metrics;
 use crate::domain::call::{Artefact, Call, Effect, Rules};
 use crate::domain::ids::CallId;
+use crate::domain::window::{self, Window};
 use crate::store::Store;
 
 pub use auth::ApiKeys;
@@ -67,6 +69,12 @@ pub struct ApiConfig {
     pub base_url: String,
     /// Serve `/docs`?
     pub docs: bool,
+    /// `CALL_WINDOW`, for dry runs.
+    pub window: Window,
+    /// The rules in force, for dry runs.
+    pub calling_rules: Arc<window::Rules>,
+    /// From a dial until the phone has rung out, for dry runs.
+    pub lead: Duration,
     /// `TWILIO_MAX_CPS`, shown by `/api/system/stats`.
     pub max_cps: f64,
     /// `TWILIO_MAX_CONCURRENT`, shown by `/api/system/stats`.
@@ -98,6 +106,9 @@ impl Default for ApiConfig {
             allow_private_webhooks: false,
             base_url: "http://127.0.0.1:8080".into(),
             docs: true,
+            window: Window::default(),
+            calling_rules: Arc::new(window::Rules::builtin().clone()),
+            lead: Duration::from_secs(35),
             max_cps: 1.0,
             max_concurrent: 0,
             caller_ids: Vec::new(),
@@ -193,6 +204,7 @@ pub fn router(api: Api) -> Router {
         .route("/api/campaigns/{campaign_id}/events", get(campaigns::events))
         .route("/api/campaigns/{campaign_id}/results", get(campaigns::results))
         .route("/api/campaigns/{campaign_id}/calls", post(campaigns::rows::append))
+        .route("/api/campaigns/{campaign_id}/preflight", post(campaigns::preflight::preflight))
         .route("/api/campaigns/{campaign_id}/rejections", get(campaigns::rows::rejections))
         .route(
             "/api/suppressions",

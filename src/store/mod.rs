@@ -19,6 +19,7 @@
 //! | `campaign_counts` | how far a campaign is, and how fast |
 //! | `campaign_events` | what those who watch a campaign are told |
 //! | `stats` | counters and listings |
+//! | `preview` | what would become of calls, for a dry run |
 //! | `rejections` | why rows of a list were not taken |
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
@@ -38,6 +39,7 @@ mod keys;
 mod nodes;
 mod outbox;
 mod people;
+mod preview;
 mod rejections;
 mod scripts;
 mod start;
@@ -61,6 +63,7 @@ pub use commit::{Applied, Committed, StartChecks};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
+pub use preview::{Preview, WaitingCursor};
 pub use start::{Start, Started};
 pub use stats::{CallPage, Counters};
 pub use suppression::{ListCursor, Listed, Put, Scope, Suppression};

@@ -64,6 +64,7 @@ scripts! {
     CAMPAIGN_PUT = "campaign_put",
     HASTEN = "hasten",
     UNLIST = "unlist",
+    PREVIEW = "preview",
 }
 
 impl Script {

@@ -18,6 +18,8 @@ mod redial;
 mod results;
 mod settings;
 
+mod plan;
+pub(super) mod preflight;
 pub(super) mod rows;
 
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::api::initiate::{ListAnswer, RepeatKey, accepted, mismatch};
 use crate::api::problems::{FieldError, Kind, Problem};
 use crate::base::clock::{MINUTE, Millis};
 use crate::domain::call::Call;
-use crate::domain::campaign::{Campaign, Command, State};
+use crate::domain::campaign::{Campaign, Command, Dedupe, State};
 use crate::domain::ids::{CallId, CampaignId, Shard};
 use crate::store::{Changed, Submitted};
 
@@ -23,6 +23,9 @@ use crate::store::{Changed, Submitted};
 const BATCH: usize = 4_000;
 /// How often a campaign is told that its list is still being read.
 const REMIND: Millis = 2 * MINUTE;
+
+/// Is told of a call that a dry run would accept.
+pub(in crate::api) type Judge<'a> = Box<dyn FnMut(&Call, Option<Millis>) + Send + 'a>;
 
 /// A list being read.
 pub(in crate::api) struct List<'a> {
@@ -44,6 +47,8 @@ pub(in crate::api) struct List<'a> {
     appends_under: Option<String>,
     /// The mark that its campaign carries while we read.
     marked: Option<Millis>,
+    /// Nothing is written: this is told of each call that would be accepted, and until when the frequency cap holds it.
+    dry: Option<Judge<'a>>,
     /// A list that is posted again after it was broken off: rows of the first try exist already and are accepted
     /// all the same. Only then must the rows of this try be remembered, to tell them from duplicates.
     resumed: Option<HashSet<u64>>,
@@ -152,8 +157,16 @@ impl<'a> List<'a> {
             further: false,
             appends_under: None,
             marked: None,
+            dry: None,
             resumed: None,
         }
+    }
+
+    /// The same list as a dry run: nothing is written, `judge` is told of what would be.
+    pub(in crate::api) fn dry(mut self, judge: Judge<'a>) -> Self {
+        self.dry = Some(judge);
+        self.resumed = Some(HashSet::new());
+        self
     }
 
     /// Binds it to an idempotency key, where there is one: the campaign's id follows from the key, its calls' ids from
@@ -246,6 +259,9 @@ impl<'a> List<'a> {
         if self.batch.is_empty() {
             return Ok(());
         }
+        if self.dry.is_some() {
+            return self.preview().await;
+        }
         // Before its first call, so that whoever claims that call finds it.
         self.mark().await?;
         let (rows, calls): (Vec<u64>, Vec<Call>) = self.batch.drain(..).unzip();
@@ -276,6 +292,31 @@ impl<'a> List<'a> {
         }
         self.answer.accepted += created;
         self.app.api.ops.metrics.calls_started.inc_by(created);
+        self.write_report(false).await
+    }
+
+    async fn preview(&mut self) -> Result<(), Problem> {
+        let (rows, calls): (Vec<u64>, Vec<Call>) = self.batch.drain(..).unzip();
+        let previews = self.app.store().preview(&self.campaign.id, &calls, self.stamp).await?;
+        for ((n, call), preview) in rows.into_iter().zip(calls).zip(previews) {
+            let seen = self.resumed.as_mut().is_some_and(|seen| !seen.insert(short_hash(&call.id)));
+            let strict = self.campaign.dedupe == Dedupe::Account;
+            let (count, reason) = if preview.there || seen {
+                (&mut self.answer.duplicates, Reason::Duplicate)
+            } else if preview.banned {
+                (&mut self.answer.suppressed, Reason::DoNotCall)
+            } else if strict && preview.open_elsewhere {
+                (&mut self.answer.duplicates, Reason::OpenElsewhere)
+            } else {
+                self.answer.accepted += 1;
+                if let Some(judge) = &mut self.dry {
+                    judge(&call, preview.capped_until);
+                }
+                continue;
+            };
+            *count += 1;
+            self.report.row(n, vec![reason.error()]);
+        }
         self.write_report(false).await
     }
 
@@ -310,7 +351,7 @@ impl<'a> List<'a> {
     }
 
     /// Takes our mark away again, and with it keeps the answer of the list that made the campaign.
-    async fn unmark(&self, answer: Option<(Value, String)>) -> Result<(), Problem> {
+    async fn unmark(&mut self, answer: Option<(Value, String)>) -> Result<(), Problem> {
         let ours = self.marked;
         let change = |campaign: &mut Campaign| {
             if campaign.reading_since == ours {
@@ -327,7 +368,9 @@ impl<'a> List<'a> {
     }
 
     async fn write_report(&mut self, all: bool) -> Result<(), Problem> {
-        if let Some(lines) = self.report.lines(all) {
+        if let Some(lines) = self.report.lines(all)
+            && self.dry.is_none()
+        {
             self.app.store().put_rejections(&self.campaign.id, lines).await?;
         }
         Ok(())
@@ -352,6 +395,20 @@ impl<'a> List<'a> {
                 Err(problem)
             }
         }
+    }
+
+    /// What a dry run found, and how many rows there were.
+    pub(in crate::api) async fn found(
+        mut self,
+        read: Result<(), Problem>,
+    ) -> Result<(ListAnswer, u64), Problem> {
+        read?;
+        self.flush().await?;
+        let (errors, truncated, reasons) = std::mem::take(&mut self.report).told();
+        self.answer.errors = errors.iter().map(|e| json!(e)).collect();
+        self.answer.errors_truncated = truncated;
+        self.answer.reasons = reasons;
+        Ok((std::mem::take(&mut self.answer), self.rows))
     }
 
     /// Hands the rest in and answers.

@@ -132,24 +132,24 @@ pub(in crate::api) struct ListAnswer {
     /// The campaign that was made of it.
     pub(super) campaign_id: String,
     /// Calls that wait now.
-    pub(super) accepted: u64,
+    pub(in crate::api) accepted: u64,
     /// Rows that cannot be called; `errors` says why.
-    pub(super) rejected: u64,
+    pub(in crate::api) rejected: u64,
     /// Rows whose number stood further up, or (as the campaign wants it) has another call open.
-    pub(super) duplicates: u64,
+    pub(in crate::api) duplicates: u64,
     /// Rows whose number is on the do-not-call list.
-    pub(super) suppressed: u64,
+    pub(in crate::api) suppressed: u64,
     /// Rows that were not taken, counted by the `code` of their first error.
     #[serde(default)]
-    pub(super) reasons: std::collections::BTreeMap<String, u64>,
+    pub(in crate::api) reasons: std::collections::BTreeMap<String, u64>,
     /// What this list is called in the campaign's report of rejections.
     #[serde(default)]
     pub(super) intake_id: String,
     /// Why rows were not taken: the first 1,000 errors, by row. All of them: `GET /api/campaigns/{id}/rejections`.
     #[schema(value_type = Vec<FieldError>)]
-    pub(super) errors: Vec<Value>,
+    pub(in crate::api) errors: Vec<Value>,
     /// Were there more?
-    pub(super) errors_truncated: bool,
+    pub(in crate::api) errors_truncated: bool,
 }
 
 /// One or the other answer.

@@ -170,3 +170,35 @@ async fn every_row_that_was_not_taken_stands_in_the_report() {
     assert!(sheet.lines().nth(1).unwrap().ends_with("\"'=1+2\""), "a formula is text: {sheet:.200}");
     f.get(&format!("/api/campaigns/{id}/rejections?format=pdf")).await.is(400).is_problem("invalid_query");
 }
+
+#[tokio::test]
+async fn a_preflight_says_what_would_become_of_a_list_and_stores_nothing() {
+    let f = Fixture::start().await;
+    let id = f.campaign(|c| (c.max_cps, c.dedupe) = (Some(0.5), Dedupe::Account)).await;
+    f.append(&id, "text/csv", None, "phone\n4155552671\n").await.is(202);
+    f.post("/api/suppressions", json!({"phone_number": "+14155552672"})).await;
+    f.initiate(json!({"phone_number": "+14155552673"})).await.is(202);
+    let path = format!("/api/campaigns/{id}/preflight");
+    let sheet = "phone,time_zone\n4155552671,\n4155552672,\n4155552673,\n4155552674,\n4155552674,\n12,\n\
+        2125552675,America/New_York\n2125552676,Europe/Nowhere\n";
+    let before = f.store.calls_of("+14155552674").await.unwrap().len();
+    let request = Request::post(&path).header("content-type", "text/csv").body(Body::from(sheet)).unwrap();
+    let answer = f.ask(request).await;
+    assert_eq!(answer.is(200).body["rows"], 8, "{answer:?}");
+    assert_eq!(answer.body["dialable"], 2);
+    let skipped = json!({"duplicate": 2, "do_not_call": 1, "open_elsewhere": 1, "phone_too_short": 1, "invalid_field": 1});
+    assert_eq!(answer.body["skipped"], skipped);
+    assert_eq!(answer.body["zones"], json!({"America/Los_Angeles": 1, "America/New_York": 1}));
+    assert_eq!(answer.body["estimate"]["calls_per_second"], 0.5);
+    let opening: u64 =
+        answer.body["openings"].as_array().unwrap().iter().filter_map(|o| o["calls"].as_u64()).sum();
+    assert_eq!(opening, 2);
+    assert_eq!((before, f.store.calls_of("+14155552674").await.unwrap().len()), (0, 0));
+
+    let waiting = f.send(axum::http::Method::POST, &path).await;
+    assert_eq!((&waiting.is(200).body["rows"], &waiting.body["dialable"]), (&json!(1), &json!(1)));
+    f.send(axum::http::Method::POST, &format!("{path}?average_seconds=0"))
+        .await
+        .is(400)
+        .is_problem("invalid_query");
+}

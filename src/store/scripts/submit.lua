@@ -15,24 +15,25 @@ if ARGV[3] ~= '' then
   end
 end
 local session, bucket = 'CALL_SESSION:' .. tag .. ':', 'PHONE:' .. tag .. ':'
-local banned = {}
-if redis.call('EXISTS', KEYS[4]) == 1 then
-  for i = 6, #ARGV, 3 do
-    local hash = string.sub(ARGV[i + 1], 39, 62)
-    local ban = redis.call('HGET', KEYS[4], hash)
-    if ban then
-      local expires = tonumber(string.match(ban, '^(%d+)') or '0')
-      banned[hash] = expires == 0 or expires > now
-    end
-  end
+local function base(lane) return (string.gsub(lane, '[+~]$', '')) end
+local function holds(ban)
+  if not ban then return false end
+  local expires = tonumber(string.match(ban, '^(%d+)') or '0')
+  return expires == 0 or expires > now
 end
+local listed = redis.call('EXISTS', KEYS[4]) == 1
 
 local out, fresh, lanes = {}, {}, {}
 for i = 6, #ARGV, 3 do
   local id, record, due = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local hash, short, key = string.sub(record, 39, 62), string.sub(id, 8), session .. id
   local person = bucket .. string.sub(hash, 1, 2)
-  local refused = banned[hash] and 'suppressed'
+  local lane = string.match(record, '^([^\n]*)\n', 63)
+  local refused
+  -- Nobody calls them, or this campaign does not.
+  if listed and (holds(redis.call('HGET', KEYS[4], hash)) or holds(redis.call('HGET', KEYS[4], hash .. ':' .. base(lane)))) then
+    refused = 'suppressed'
+  end
   if not refused and ARGV[5] == 'account' then
     local known = redis.call('HGET', person, hash)
     if known and known ~= short and known ~= '*' .. short then refused = 'open_elsewhere' end
@@ -44,7 +45,6 @@ for i = 6, #ARGV, 3 do
   else
     out[#out + 1] = 'created'
     fresh[#fresh + 1] = short
-    local lane = string.match(record, '^([^\n]*)\n', 63)
     local its = lanes[lane]
     if not its then
       its = {accepted = 0}
@@ -70,7 +70,7 @@ for lane, its in pairs(lanes) do
   end
   if #its > 0 then redis.call('SADD', KEYS[2], lane) end
   if lane ~= '-' then
-    redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. string.gsub(lane, '[+~]$', ''), 'accepted', its.accepted)
+    redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. base(lane), 'accepted', its.accepted)
   end
 end
 -- The index holds up to 64 ids an entry, 22 characters each: an entry of its own costs six times as much.
