@@ -8,6 +8,7 @@ use std::time::Duration;
 use carillon::sim::people::Kind;
 use carillon::sim::{self, Sim, SimConfig};
 use serde_json::{Value as Json, json};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::process::{Process, Spawn};
 use super::wait::try_until;
@@ -17,6 +18,11 @@ use super::{RedisCluster, RedisOptions, RedisServer, Value, ports};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// What is due later than this is a callback that somebody asked for, and nobody's unfinished work.
 const SCHEDULED_AFTER_MS: u64 = 60_000;
+
+/// More fleets at once than there ever are; who wants to be alone takes it all.
+const ALL_ROOM: u32 = 64;
+
+static ROOM: Semaphore = Semaphore::const_new(ALL_ROOM as usize);
 
 /// The Redis of a fleet.
 pub(crate) enum Backend {
@@ -67,6 +73,8 @@ pub(crate) struct FleetConfig {
     /// Redis with an append-only file, so that it may be stopped and started again.
     pub(crate) durable: bool,
     pub(crate) sim: SimConfig,
+    /// No other fleet runs meanwhile: for what is judged by the clock.
+    pub(crate) alone: bool,
     /// Variables of every node beside those that [`Fleet::start`] sets; a later one wins.
     pub(crate) env: Vec<(String, String)>,
 }
@@ -78,6 +86,7 @@ impl Default for FleetConfig {
             workers: 1,
             cluster: false,
             durable: false,
+            alone: false,
             sim: SimConfig {
                 seed: seed(),
                 speed: 30.0,
@@ -118,11 +127,14 @@ pub(crate) struct Fleet {
     pub(crate) redis: Backend,
     env: Vec<(String, String)>,
     http: reqwest::Client,
+    _room: SemaphorePermit<'static>,
 }
 
 impl Fleet {
     /// Starts Redis, the world and every node, and returns once each serves.
     pub(crate) async fn start(config: FleetConfig) -> Self {
+        let room = if config.alone { ALL_ROOM } else { 1 };
+        let room = ROOM.acquire_many(room).await.expect("the room is never closed");
         let redis = match (config.cluster, config.durable) {
             (true, _) => Backend::Cluster(RedisCluster::start(3, 0).await),
             (false, true) => Backend::Single(RedisServer::with(RedisOptions::durable()).await),
@@ -158,7 +170,7 @@ impl Fleet {
         env.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
         env.extend(config.env);
 
-        let mut fleet = Self { apis, workers, sim, redis, env, http: super::http() };
+        let mut fleet = Self { apis, workers, sim, redis, env, http: super::http(), _room: room };
         for i in 0..fleet.apis.len() {
             fleet.apis[i].process = Some(fleet.launch(&fleet.apis[i], &[]));
         }
@@ -182,6 +194,11 @@ impl Fleet {
     /// One of the operator's commands, with the variables that the nodes have.
     pub(crate) fn command(&self, name: &str) -> Spawn {
         Spawn::carillon(name).envs(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    /// The variables of every node.
+    pub(crate) fn env(&self) -> &[(String, String)] {
+        &self.env
     }
 
     /// The base URL of an API node.
