@@ -87,6 +87,9 @@ impl Keeper {
         for it in &open {
             if let Some((command, by, why)) = due(it, now) {
                 self.command(&it.id, command, by, &why, |_| true).await?;
+                if it.brake.is_some() {
+                    self.store.note_brake(&it.id).await?;
+                }
             } else if it.life == State::Running.as_str() || it.toward.is_some() {
                 counted.push(it);
             }
@@ -183,7 +186,11 @@ fn due(it: &OpenCampaign, now: Millis) -> Option<(Command, &'static str, String)
         return Some((Command::Start, "keeper", format!("scheduled for {}", rfc3339(at))));
     }
     let dials = it.life == State::Running.as_str() || it.toward.is_some();
-    it.brake.clone().filter(|_| dials).map(|why| (Command::Pause, "brake", why))
+    it.brake.as_deref().filter(|_| dials).map(|counts| {
+        let (abandoned, answers) = counts.split_once('/').unwrap_or((counts, "?"));
+        let why = format!("{abandoned} of {answers} live answers in 30 days heard no voice of ours in time");
+        (Command::Pause, "brake", why)
+    })
 }
 
 /// What follows from how far a campaign is.

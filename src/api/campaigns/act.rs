@@ -192,6 +192,10 @@ async fn step(
         })
         .await?;
     if let Changed::Done(it) = &changed {
+        if it.state.dials() {
+            // Whoever lets it go on has seen why pacing stopped it.
+            app.store().reset_brake(&id).await?;
+        }
         tracing::info!(campaign_id = %id, state = it.state.as_str(), by, "a campaign moved on");
     }
     answer(changed)

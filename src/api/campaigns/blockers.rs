@@ -12,7 +12,7 @@ use crate::api::campaigns::found;
 use crate::api::problems::{Problem, ProblemBody};
 use crate::base::clock::{Millis, rfc3339};
 use crate::domain::campaign::{Campaign, State as Life, Toward};
-use crate::store::CampaignCounts;
+use crate::store::{CampaignCounts, Denial, PacingView};
 
 /// What holds calls of a campaign.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -63,6 +63,11 @@ pub(in crate::api) async fn blockers(
     let mut blockers = Vec::new();
     blockers.extend(of_state(&it, counts.waiting()));
     blockers.extend(of_counts(&counts));
+    let pacing = app.store().pacing(Some(&it.id)).await?;
+    if it.state.dials() {
+        blockers.extend(of_pacing(&pacing, counts.ready, app.api.clock.now()));
+    }
+    name_breakers(&mut blockers, &pacing);
     blockers.sort_by_key(|b| std::cmp::Reverse(b.calls));
     let never = |name: &&str| {
         let n = counts.counters.get(&format!("disposition:{name}")).copied().unwrap_or(0);
@@ -121,11 +126,77 @@ fn of_counts(counts: &CampaignCounts) -> Vec<Blocker> {
     counts.waiting_for().map(row).collect()
 }
 
+/// What holds calls that wait for their turn alone.
+fn of_pacing(pacing: &PacingView, ready: i64, now: Millis) -> Vec<Blocker> {
+    let Some(view) = pacing.campaigns.first().filter(|_| ready > 0) else { return Vec::new() };
+    let row = |reason: Denial, until: Millis, detail: String| Blocker {
+        reason: word(reason),
+        calls: ready,
+        until: (until > now).then(|| rfc3339(until)),
+        detail,
+    };
+    if let Some(brake) = &view.brake {
+        let (abandoned, answers) = brake.split_once('/').unwrap_or((brake.as_str(), "?"));
+        let detail =
+            format!("the abandonment brake: {abandoned} of {answers} live answers heard no voice in time");
+        return vec![row(Denial::CampaignState, 0, detail)];
+    }
+    let Some(limit) = view.limit else { return Vec::new() };
+    let account = &pacing.account;
+    let detail = match limit {
+        Denial::AccountCps => {
+            format!("the account starts {} calls per second, and others take their part", account.max_cps)
+        }
+        Denial::AccountSlots => {
+            format!("{} of the account's {} slots are held", account.slots, account.max_concurrent)
+        }
+        Denial::CampaignState => "pacing was told not to dial it".to_owned(),
+        Denial::CampaignCps => "its own max_cps".to_owned(),
+        Denial::CampaignSlots => format!("its own max_concurrent: {} of its calls are live", view.live),
+        Denial::FairShare => {
+            format!("its share of {:.0} % is used; others are served first", view.share * 100.0)
+        }
+        Denial::CallerId => {
+            let held = pacing.callers.iter().filter(|c| c.quarantined_until > now).count();
+            let spent = pacing.callers.iter().filter(|c| c.max_daily > 0 && c.today >= c.max_daily).count();
+            format!("no number to call from is free: {held} in quarantine, {spent} at their daily limit")
+        }
+        Denial::ProviderBreaker => "the carrier fails; its breaker is open".to_owned(),
+        Denial::DestinationBreaker => "the breaker of their destination is open".to_owned(),
+        Denial::CarrierThrottle => {
+            format!("the carrier asked for less: {:.0} % of the rate is used", account.factor * 100.0)
+        }
+        Denial::ModelLimit => "the model's limit of requests or tokens is used up".to_owned(),
+        Denial::OutboxBacklog => "too many webhooks wait for delivery".to_owned(),
+    };
+    vec![row(limit, view.until.max(account.held_until), detail)]
+}
+
+/// The stable word of a denial, as it stands on every wire.
+fn word(reason: Denial) -> String {
+    match serde_json::to_value(reason) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// Which breakers are open, where calls wait for one.
+fn name_breakers(blockers: &mut [Blocker], pacing: &PacingView) {
+    let open = pacing.breakers.iter().filter(|b| b.kind != "caller");
+    let names: Vec<String> = open.map(|b| format!("{} {}", b.kind, b.key).trim().to_owned()).collect();
+    let until = pacing.breakers.iter().filter(|b| b.kind != "caller").map(|b| b.until).min();
+    for it in blockers.iter_mut().filter(|b| b.reason.ends_with("breaker") && !names.is_empty()) {
+        it.detail = format!("{}: {}", it.detail, names.join(", "));
+        it.until = it.until.take().or_else(|| until.map(rfc3339));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::campaign::Command;
     use crate::domain::ids::CampaignId;
+    use crate::store::{BreakerView, CampaignView as PacedCampaign};
 
     #[test]
     fn a_state_that_does_not_dial_holds_all_that_waits() {
@@ -138,5 +209,42 @@ mod tests {
         assert!(it.command(Command::Pause, "brake", Some("too many abandoned"), 3_000).is_ok());
         let detail = of_state(&it, 9).map(|b| b.detail).unwrap_or_default();
         assert_eq!(detail, "it was paused by brake at 1970-01-01T00:00:03.000Z: too many abandoned");
+    }
+
+    #[test]
+    fn what_pacing_says_is_put_in_words() {
+        let view = |limit, brake: Option<&str>| PacingView {
+            campaigns: vec![PacedCampaign {
+                id: CampaignId::derived("x"),
+                state: "run".into(),
+                weight: 1.0,
+                share: 0.25,
+                live: 3,
+                answered: 0,
+                answer_rate: None,
+                limit,
+                until: 5_000,
+                brake: brake.map(str::to_owned),
+            }],
+            breakers: vec![BreakerView {
+                kind: "destination".into(),
+                key: "+1212".into(),
+                half_open: false,
+                until: 9_000,
+            }],
+            ..PacingView::default()
+        };
+        let fair = of_pacing(&view(Some(Denial::FairShare), None), 7, 1_000);
+        assert_eq!((fair[0].reason.as_str(), fair[0].calls), ("fair_share", 7));
+        assert_eq!(fair[0].detail, "its share of 25 % is used; others are served first");
+        assert_eq!(fair[0].until.as_deref(), Some("1970-01-01T00:00:05.000Z"));
+        assert_eq!(of_pacing(&view(Some(Denial::FairShare), None), 0, 1_000), [], "nobody waits for it");
+        assert_eq!(of_pacing(&view(None, None), 7, 1_000), []);
+        let braked = of_pacing(&view(None, Some("4/100")), 7, 1_000);
+        assert!(braked[0].detail.contains("4 of 100 live answers"), "{braked:?}");
+        let mut broken = of_pacing(&view(Some(Denial::DestinationBreaker), None), 7, 6_000);
+        name_breakers(&mut broken, &view(None, None));
+        assert_eq!(broken[0].detail, "the breaker of their destination is open: destination +1212");
+        assert_eq!(broken[0].until.as_deref(), Some("1970-01-01T00:00:09.000Z"));
     }
 }

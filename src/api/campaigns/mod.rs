@@ -193,6 +193,11 @@ pub(super) struct CampaignStatus {
     /// Its share of what the account may dial, beside the campaigns that dial now, 0 to 1; absent while it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     weight_share: Option<f64>,
+    /// Slots that its calls hold.
+    slots: u64,
+    /// The share of its calls that answers, as its answer-rate controller learned it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    learned_answer_rate: Option<f64>,
     /// Its life so far, oldest first.
     history: Vec<StepView>,
     /// Since when a list is being read into it (RFC 3339).
@@ -244,10 +249,13 @@ pub(super) async fn one(
 ) -> Result<Json<CampaignStatus>, Problem> {
     let mut it = found(&app, &id).await?;
     let progress = progress::now(&app, &it).await?;
+    let pacing = app.store().pacing(Some(&it.id)).await?.campaigns.into_iter().next();
     let weight_share = if it.state.dials() { Some(share(&app, &it).await?) } else { None };
     Ok(Json(CampaignStatus {
         progress,
         weight_share,
+        slots: pacing.as_ref().map_or(0, |p| p.live),
+        learned_answer_rate: pacing.and_then(|p| p.answer_rate),
         history: it.history.iter().map(StepView::from).collect(),
         reading_since: it.reading_since.map(rfc3339),
         intake: it.answer.take(),

@@ -57,7 +57,7 @@ async fn rows_are_appended_in_any_form_and_none_twice() {
 #[tokio::test]
 async fn a_campaign_that_is_over_takes_no_rows() {
     let f = Fixture::start().await;
-    let id = f.campaign(|c| drop(c.command(Command::Cancel, "test", None, 1))).await;
+    let id = f.campaign(|c| assert!(c.command(Command::Cancel, "test", None, 1).is_ok())).await;
     let refused = f.append(&id, "text/csv", None, "phone\n4155552671\n").await;
     refused.is(409).is_problem("campaign_closed");
     let nobody = CampaignId::random();

@@ -100,15 +100,7 @@ impl Client {
 
     /// Sends a request whose answer is read piece by piece.
     pub(super) async fn stream(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        let response = request.send().await.map_err(|e| self.unreachable(&e))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        match self.read(response).await {
-            Err(failure) => Err(failure),
-            // Not reached: a status without success is a failure.
-            Ok(_) => Err(Failure::Final(anyhow!("{} answered without success", self.base), None)),
-        }
+        self.open(request).await
     }
 
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Value, Failure> {
@@ -125,7 +117,7 @@ impl Client {
     }
 
     /// The answer with its body unread, where the API did what it was asked.
-    pub(super) async fn open(&self, request: RequestBuilder) -> Result<reqwest::Response, Failure> {
+    pub(super) async fn open(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|e| self.unreachable(&e))?;
         self.read(response).await
     }

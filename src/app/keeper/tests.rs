@@ -8,8 +8,8 @@ use super::*;
 use crate::domain::call::{Body, Call, Effect, Leg, Phase};
 use crate::domain::ids::CallId;
 use crate::domain::phone::Phone;
-use crate::store::StartChecks;
 use crate::store::testing::TestRedis;
+use crate::store::{Start, StartChecks, Started, Wants};
 
 struct Bed {
     _redis: TestRedis,
@@ -61,7 +61,10 @@ impl Bed {
     }
 
     async fn claimed(&self, id: &CallId) -> Option<Call> {
-        let claims = self.store().claim(id.shard(), 600_000, 50, 50, 50).await.expect("claimed");
+        let campaign = self.store().load(id).await.expect("read").and_then(|call| call.campaign);
+        let wants =
+            Wants { live: 50, urgent: 50, campaigns: campaign.into_iter().map(|c| (c, 50)).collect() };
+        let claims = self.store().claim(id.shard(), 600_000, &wants).await.expect("claimed");
         claims.calls.into_iter().map(|c| c.call).find(|c| c.id == *id)
     }
 
@@ -75,8 +78,14 @@ impl Bed {
     async fn ring(&self, id: &CallId) -> Call {
         let call = self.claimed(id).await.expect("it waits");
         let checks = StartChecks { leg_wait: 1_000 };
-        let started = self.store().start(call, None, &self.keeper.rules, checks).await.expect("started");
-        let Applied::Done(call, _) = started else { panic!("{started:?}") };
+        let start = Start {
+            call,
+            caller: "+14155550199".into(),
+            caller_key: "a number of ours".into(),
+            evidence: serde_json::json!({}),
+        };
+        let started = self.store().start(vec![start], &self.keeper.rules, checks).await.pop();
+        let Some(Started::Done(call)) = started else { panic!("{started:?}") };
         self.apply(*call, Event::Rang(Leg { attempt: 1, sid: format!("CA{id}") })).await
     }
 
@@ -111,12 +120,15 @@ async fn times_come_and_the_brake_stops() {
     // Over, it is looked at no more.
     assert!(bed.store().open_campaigns().await.expect("open").iter().all(|it| it.id != expired));
     let brake = OpenCampaign {
-        brake: Some("3 of 60 answers abandoned".into()),
+        brake: Some("3/60".into()),
         ..bed.store().open_campaigns().await.expect("open").remove(0)
     };
     let running = OpenCampaign { life: "running".into(), starts_at: None, ..brake };
     let (stop, by, why) = due(&running, now).expect("it stops");
-    assert_eq!((stop, by, why.as_str()), (Command::Pause, "brake", "3 of 60 answers abandoned"));
+    assert_eq!(
+        (stop, by, why.as_str()),
+        (Command::Pause, "brake", "3 of 60 live answers in 30 days heard no voice of ours in time")
+    );
     assert_eq!(due(&OpenCampaign { life: "paused".into(), ..running }, now), None);
 }
 

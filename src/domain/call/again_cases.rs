@@ -54,7 +54,7 @@ fn step(call: Call, event: Event, rules: &Rules, now: Millis) -> Call {
 /// Dials and has the attempt end as `disposition`.
 fn attempt(mut call: Call, disposition: Disposition, rules: &Rules, now: Millis) -> Call {
     use Disposition as D;
-    call = step(call, Event::DialStarted { evidence: None }, rules, now);
+    call = step(call, Event::DialStarted { caller: "+14155550199".into(), evidence: None }, rules, now);
     let leg = leg(&call);
     let over = |cause, code: Option<&str>| Event::HungUp {
         leg: leg.clone(),
@@ -145,7 +145,12 @@ fn delays_are_counted_by_disposition() {
 fn who_was_reached_is_not_tried_again() {
     let rules = rules(&json!({"voicemail": {"delays_s": [60]}, "abandoned": {"delays_s": [60]}}));
     let live = |note: Option<Note>| {
-        let call = step(contact(&[]), Event::DialStarted { evidence: None }, &rules, NOW);
+        let call = step(
+            contact(&[]),
+            Event::DialStarted { caller: "+14155550199".into(), evidence: None },
+            &rules,
+            NOW,
+        );
         let dialogue = Dialogue { turn: 1, ..Dialogue::default() };
         let notes = note.into_iter().collect();
         let (acts, lines) = (Vec::new(), Vec::new());
@@ -188,7 +193,8 @@ fn a_wish_said_in_an_attempt_that_is_over_is_heard() {
 #[test]
 fn the_first_words_are_timed_from_the_answer() {
     let rules = Rules::default();
-    let call = step(contact(&[]), Event::DialStarted { evidence: None }, &rules, NOW);
+    let call =
+        step(contact(&[]), Event::DialStarted { caller: "+14155550199".into(), evidence: None }, &rules, NOW);
     let leg = leg(&call);
     let call = step(call, Event::Answered(leg.clone()), &rules, NOW);
     let spoken = |n| {

@@ -2,6 +2,7 @@
 
 mod batches;
 mod listed;
+mod lives;
 mod pacing;
 mod queue;
 mod random;
@@ -185,6 +186,10 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    lives::nobody_overwrites_what_another_wrote,
+    lives::who_watches_is_told_each_step,
+    lives::what_waits_for_later_is_hastened,
+    lives::one_keeper_at_a_time,
     queue::a_call_is_taken_in_once,
     queue::a_lapsed_lease_is_nobodys,
     queue::a_claim_brings_what_is_wanted,
