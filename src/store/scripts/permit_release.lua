@@ -29,7 +29,8 @@ local function live_answers(id, n, abandoned)
   if heard >= T.answers and lost > heard * T.abandoned and c.known and not c.braked then
     c.braked = true
     if c.state == 'run' then c.state = 'hold' end
-    call('HSET', 'PACE:{cap}:' .. id, 'state', c.state, 'brake', format('%d/%d', lost, heard))
+    -- The state is the campaign's own; beside a brake it counts as held.
+    call('HSET', 'PACE:{cap}:' .. id, 'brake', format('%d/%d', lost, heard))
     call('SADD', KEYS[9], id)
     newly_braked[id] = true
     tell('brake', format('%d/%d', lost, heard), 0, id)
