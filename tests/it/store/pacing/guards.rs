@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use carillon::base::clock::{Clock, Millis};
+use carillon::base::clock::{Clock, HOUR};
 use carillon::domain::call::LegOutcome;
 use carillon::domain::campaign::AnswerRate;
 use carillon::domain::ids::CallId;
@@ -21,16 +21,18 @@ async fn kinds(desk: &Desk, key: &str) -> Vec<String> {
     all.into_iter().filter(|e| e.key == key).map(|e| e.kind).collect()
 }
 
-/// A short-tempered breaker.
-fn hasty(desk: &mut Desk, open: Millis) {
-    desk.account.tuning.breaker_open = open;
-    desk.account.tuning.breaker_open_most = open;
+/// Ends a breaker's rest, by what Redis knows of it: nobody has to wait, and nobody can be late.
+async fn rested(bed: &Bed, breaker: &str) {
+    let entry = bed.redis.cmd(&["HGET", "BREAKERS:{cap}", breaker]).await.text().expect("it is open");
+    let mut words: Vec<String> = entry.split(' ').map(str::to_owned).collect();
+    assert_eq!(words[0], "o", "{entry}");
+    words[1] = (Clock::System.now() - 1_000).to_string();
+    bed.redis.cmd(&["HSET", "BREAKERS:{cap}", breaker, &words.join(" ")]).await;
 }
 
 pub(crate) async fn a_destination_that_fails_is_left_alone_and_tried_again(bed: &Bed) {
     let campaign = running(bed, |_| {}).await;
-    let mut desk = Desk::of(bed, 0.0, 0).await;
-    hasty(&mut desk, 300);
+    let desk = Desk::of(bed, 0.0, 0).await;
     // Four of ten fail: it stays closed. Then more.
     for n in 0..14 {
         let outcome = if n < 6 { LegOutcome::NoAnswer } else { LegOutcome::Failed };
@@ -50,19 +52,20 @@ pub(crate) async fn a_destination_that_fails_is_left_alone_and_tried_again(bed: 
     let (answer, _) = to("1212").await;
     let denied = answer.expect_err("open");
     assert_eq!(denied.reason, Denial::DestinationBreaker);
-    assert!((1..=300).contains(&denied.wait), "{denied:?}");
+    assert!((1..=desk.account.tuning.breaker_open).contains(&denied.wait), "{denied:?}");
     let (answer, id) = to("1415").await;
     assert_eq!(reason(answer), None, "that prefix only");
     desk.release(&[id], Some(LegOutcome::Other)).await;
 
-    let one_passes = || async {
-        let (answer, id) = to("1212").await;
-        answer.is_ok().then_some(id)
-    };
-    let probe = until("half-open", SOON, one_passes).await;
+    rested(bed, "destination:1212").await;
+    let (answer, probe) = to("1212").await;
+    assert_eq!(reason(answer), None, "half-open");
     assert_eq!(reason(to("1212").await.0), Some(Denial::DestinationBreaker), "one probe at a time");
     desk.release(&[probe], Some(LegOutcome::Blocked)).await;
-    let probe = until("half-open again", SOON, one_passes).await;
+    assert_eq!(reason(to("1212").await.0), Some(Denial::DestinationBreaker), "open again");
+    rested(bed, "destination:1212").await;
+    let (answer, probe) = to("1212").await;
+    assert_eq!(reason(answer), None, "half-open again");
     // A probe that was never placed, or of which nothing is known, leaves the place to the next.
     desk.release(&[probe], None).await;
     for n in 0..3 {
@@ -101,8 +104,7 @@ pub(crate) async fn a_number_that_fails_is_passed_over(bed: &Bed) {
 
 pub(crate) async fn a_carrier_that_fails_is_probed(bed: &Bed) {
     let campaign = running(bed, |_| {}).await;
-    let mut desk = Desk::of(bed, 0.0, 0).await;
-    hasty(&mut desk, 300);
+    let desk = Desk::of(bed, 0.0, 0).await;
     let accepted = |accepted| Feedback { accepted, ..Feedback::default() };
     let failed = |failed| Feedback { failed, ..Feedback::default() };
     desk.tell(accepted(6)).await;
@@ -115,17 +117,15 @@ pub(crate) async fn a_carrier_that_fails_is_probed(bed: &Bed) {
     let round = desk.permit(vec![], &[(campaign.id.clone(), 9)]).await;
     assert_eq!(round.planned(&campaign.id), 0);
     let probe = async || {
-        let round = until("half-open", SOON, || async {
-            let round = desk.permit(desk.asks(&campaign.id, 2), &[(campaign.id.clone(), 9)]).await;
-            (!round.granted().is_empty()).then_some(round)
-        })
-        .await;
+        let round = desk.permit(desk.asks(&campaign.id, 2), &[(campaign.id.clone(), 9)]).await;
         assert_eq!(round.reasons(), [Denial::ProviderBreaker], "one at a time");
         desk.release(&round.granted(), Some(LegOutcome::Other)).await;
     };
+    rested(bed, "carrier").await;
     probe().await;
     desk.tell(failed(1)).await;
     assert_eq!(reason(desk.one(&urgent).await), Some(Denial::ProviderBreaker));
+    rested(bed, "carrier").await;
     for _ in 0..3 {
         probe().await;
         desk.tell(accepted(1)).await;
@@ -141,9 +141,9 @@ pub(crate) async fn a_carrier_that_fails_is_probed(bed: &Bed) {
 pub(crate) async fn the_carriers_throttle_halves_the_rate_and_gives_it_back(bed: &Bed) {
     let campaign = running(bed, |_| {}).await;
     let mut desk = Desk::of(bed, 100.0, 0).await;
-    desk.account.tuning.throttle_step = 60_000;
+    desk.account.tuning.throttle_step = HOUR;
     let factor = async || desk.store.pacing(None).await.expect("redis answers").account;
-    let throttled = || Feedback { throttled: 3, retry_after: 300, ..Feedback::default() };
+    let throttled = || Feedback { throttled: 3, retry_after: 60_000, ..Feedback::default() };
     desk.tell(throttled()).await;
     desk.tell(throttled()).await;
     let account = factor().await;
@@ -151,13 +151,10 @@ pub(crate) async fn the_carriers_throttle_halves_the_rate_and_gives_it_back(bed:
     assert!(account.held_until > 0 && account.cps == 0.0, "{account:?}");
     let denied = desk.one(&desk.ask(None, "1415")).await.expect_err("held");
     assert_eq!(denied.reason, Denial::CarrierThrottle);
-    let round = until("the hold to end", SOON, || async {
-        let round = desk.permit(desk.asks(&campaign.id, 30), &[]).await;
-        (!round.granted().is_empty()).then_some(round)
-    })
-    .await;
+    bed.redis.cmd(&["HSET", "CAPACITY:{cap}", "hold", "1"]).await;
+    let round = desk.permit(desk.asks(&campaign.id, 30), &[]).await;
     // 200 ms of 50 calls a second.
-    assert!((10..=12).contains(&round.granted().len()), "{:?}", round.moments());
+    assert_eq!(round.granted().len(), 11, "{:?}", round.moments());
     assert_eq!(round.reasons().first(), Some(&Denial::CarrierThrottle));
     desk.release(&round.granted(), None).await;
     // A long queue counts as well; the seconds of this rehearsal are short.
@@ -183,13 +180,13 @@ pub(crate) async fn gates_take_part_in_the_minimum(bed: &Bed) {
     let desk = Desk::of(bed, 200.0, 0).await;
     let now = Clock::System.now();
     let gate = |kind, max_cps, until| Gate { kind, max_cps, until };
-    desk.store.set_gate(gate(GateKind::Outbox, 0.0, now + 60_000)).await.expect("redis answers");
+    desk.store.set_gate(gate(GateKind::Outbox, 0.0, now + HOUR)).await.expect("redis answers");
     let denied = desk.one(&desk.ask(Some(&campaign.id), "1415")).await.expect_err("held");
     assert_eq!(denied.reason, Denial::OutboxBacklog);
     assert!(denied.wait > 1_000);
     assert!(desk.permit(vec![], &[(campaign.id.clone(), 5)]).await.permits.plan.is_empty());
     desk.store.set_gate(gate(GateKind::Outbox, 0.0, 1)).await.expect("redis answers");
-    desk.store.set_gate(gate(GateKind::Model, 10.0, now + 60_000)).await.expect("redis answers");
+    desk.store.set_gate(gate(GateKind::Model, 10.0, now + HOUR)).await.expect("redis answers");
     let round = desk.permit(desk.asks(&campaign.id, 9), &[]).await;
     assert!((2..=3).contains(&round.granted().len()), "{:?}", round.permits);
     assert_eq!(round.reasons().first(), Some(&Denial::ModelLimit));
@@ -197,14 +194,19 @@ pub(crate) async fn gates_take_part_in_the_minimum(bed: &Bed) {
     assert_eq!((view.gates.len(), view.account.cps), (1, 10.0));
     assert_eq!(view.campaigns[0].limit, Some(Denial::ModelLimit));
     desk.release(&round.granted(), None).await;
-    // It ends by itself.
+    // It ends by itself: moments are as close again as the account's own rate has them.
     desk.store.set_gate(gate(GateKind::Model, 10.0, 1)).await.expect("redis answers");
-    until("the whole rate", SOON, || async {
-        let round = desk.permit(desk.asks(&campaign.id, 9), &[]).await;
+    let round = until("two moments", SOON, || async {
+        let round = desk.permit(desk.asks(&campaign.id, 60), &[]).await;
         desk.release(&round.granted(), None).await;
-        (round.granted().len() == 9).then_some(())
+        (round.granted().len() > 1).then_some(round)
     })
     .await;
+    let moments = round.moments();
+    assert!(moments.windows(2).all(|p| (4..=6).contains(&(p[1] - p[0]))), "{moments:?}");
+    assert!(round.reasons().iter().all(|r| *r == Denial::AccountCps), "{:?}", round.reasons());
+    let view = desk.store.pacing(Some(&campaign.id)).await.expect("redis answers");
+    assert_eq!((view.gates.len(), view.account.cps), (0, 200.0));
 }
 
 pub(crate) async fn too_many_abandoned_calls_stop_a_campaign(bed: &Bed) {

@@ -7,7 +7,7 @@ pub(super) mod share;
 
 use std::cell::Cell;
 
-use carillon::base::clock::{Clock, Millis};
+use carillon::base::clock::{Clock, HOUR, Millis};
 use carillon::domain::call::LegOutcome;
 use carillon::domain::campaign::{Campaign, State};
 use carillon::domain::ids::{CallId, CampaignId, Shard};
@@ -38,7 +38,15 @@ impl Desk {
     pub(super) async fn of(bed: &Bed, max_cps: f64, max_concurrent: u32) -> Self {
         let store = Store::connect(config(bed.redis.url(), b"a key of the tests"), Clock::System).await;
         let store = store.unwrap_or_else(|error| panic!("{error}"));
-        let account = Account { max_cps, max_concurrent, tuning: PacingTuning::default() };
+        // Nothing is forgotten and nothing opens by itself while a test runs, however slow the machine is.
+        let tuning = PacingTuning {
+            breaker_window: HOUR,
+            breaker_open: HOUR,
+            breaker_open_most: HOUR,
+            idle: HOUR,
+            ..PacingTuning::default()
+        };
+        let account = Account { max_cps, max_concurrent, tuning };
         let (callers, feedback) = (vec![caller("a")], Feedback::default());
         Self { store, account, callers, feedback, most: 1_000, next: Cell::new(0) }
     }
