@@ -2,6 +2,7 @@
 //! the carrier's ledger tells how fast, how many at once, for whom, and when an urgent call came.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use carillon::sim::SimConfig;
@@ -90,6 +91,7 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
     for id in &campaigns {
         command(&fleet, id, "start").await;
     }
+    let lag = Lag::watch(&fleet);
     let mut waits = Vec::new();
     for i in 0..3 {
         let so_far = WARM_UP + DIALS * (i + 1) / 4;
@@ -98,7 +100,8 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
             urgent(&fleet, &fleet.sim.world().number(Kind::Busy, u32::try_from(i).expect("few"))).await,
         );
     }
-    dials(&fleet, began, WARM_UP + DIALS, Duration::from_secs(120)).await;
+    // Three of them are the urgent calls.
+    dials(&fleet, began, WARM_UP + DIALS + 3, Duration::from_secs(120)).await;
     let tempo = fleet.sim.ledger().tempo(1_000);
     let creates: Vec<Create> = fleet.sim.ledger().snapshot().creates;
     for id in &campaigns {
@@ -140,9 +143,9 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
     }
     in_order(&mut fleet).await;
     peak_live = peak_live.max(fleet.sim.ledger().tempo(1_000).peak_live);
-    if tempo.fullest.dials > CPS + CPS / 10 {
-        wrong.push(format!("K1: {} dials within a second", tempo.fullest.dials));
-    }
+    let (over, late) = lag.over(&creates);
+    println!("a timer of this process was {} ms late at worst", late / 1_000);
+    wrong.extend(over);
     if peak_live > CAP {
         wrong.push(format!("K1: {peak_live} legs at once"));
     }
@@ -150,6 +153,51 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
         waits.iter().filter(|us| **us > URGENT_WITHIN_US).map(|us| format!("an urgent call waited {us} µs")),
     );
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// How late this process' own timer was, and when: where the machine starves, calls that left in time arrive late, and
+/// several of them together. Nothing else excuses a full second.
+struct Lag(Arc<Mutex<Vec<(u64, u64)>>>);
+
+impl Lag {
+    fn watch(fleet: &Fleet) -> Self {
+        let late = Arc::new(Mutex::new(Vec::new()));
+        let (told, ledger) = (Arc::downgrade(&late), fleet.sim.ledger().clone());
+        tokio::spawn(async move {
+            while let Some(told) = told.upgrade() {
+                let due = ledger.elapsed_us() + 5_000;
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                let now = ledger.elapsed_us();
+                told.lock().expect("whole").push((now, now.saturating_sub(due)));
+            }
+        });
+        Self(late)
+    }
+
+    /// Seconds with more dials than the limit, a tenth, and what came late into them; and the longest lag of all.
+    fn over(&self, creates: &[Create]) -> (Vec<String>, u64) {
+        let late = self.0.lock().expect("whole");
+        let (mut wrong, mut first) = (Vec::new(), 0);
+        for (last, create) in creates.iter().enumerate() {
+            while create.t_us - creates[first].t_us >= 1_000_000 {
+                first += 1;
+            }
+            let dials = last - first + 1;
+            if dials <= CPS + CPS / 10 {
+                continue;
+            }
+            let around = creates[first].t_us.saturating_sub(200_000)..=create.t_us + 200_000;
+            let lag =
+                late.iter().filter(|(at, _)| around.contains(at)).map(|(_, lag)| *lag).max().unwrap_or(0);
+            // Held back by as much in the sender and here, at most.
+            let excused = usize::try_from(2 * lag * CPS as u64 / 1_000_000).unwrap_or(0);
+            if dials > CPS + CPS / 10 + excused {
+                wrong.push(format!("K1: {dials} dials within a second, where a timer was {lag} µs late"));
+            }
+        }
+        wrong.truncate(5);
+        (wrong, late.iter().map(|(_, lag)| *lag).max().unwrap_or(0))
+    }
 }
 
 fn seconds(tempo: &carillon::sim::ledger::Tempo) -> String {
