@@ -85,7 +85,7 @@ pub(in crate::api) async fn blockers(
 
 /// What the campaign's own state holds: all that waits.
 fn of_state(it: &Campaign, waiting: i64) -> Option<Blocker> {
-    if it.state.dials() {
+    if it.state.dials() || it.state.is_over() && waiting == 0 {
         return None;
     }
     let (detail, until) = match it.state {

@@ -21,7 +21,7 @@ const DIALS: usize = 2_000;
 const WARM_UP: usize = 100;
 const WEIGHTS: [usize; 3] = [1, 2, 4];
 /// Rows of each: more than its share of what is dialed.
-const ROWS: [u32; 3] = [450, 800, 1_500];
+const ROWS: [u32; 3] = [340, 660, 1_290];
 /// A share may be off by so much of itself.
 const TOLERANCE: f64 = 0.05;
 const URGENT_WITHIN_US: u64 = 1_000_000;

@@ -70,15 +70,16 @@ impl Watch<'_> {
         let mut heard = Instant::now();
         let mut away_since: Option<Instant> = None;
         loop {
-            self.show();
             if show::is_over(&self.view) {
                 // The last counts may be later than the last event.
                 if let Ok(view) = self.client.get(&self.path, &[]).await {
                     self.view = view;
                 }
+                self.show();
                 self.bar.finish_and_clear();
                 return Ok(self.view.take());
             }
+            self.show();
             let event = tokio::select! {
                 event = next(&mut events) => Some(event),
                 _ = every.tick() => None,
