@@ -169,7 +169,8 @@ impl Parts {
                 detect_machines: config.calling.machine_detection,
                 record_from_answer: config.calling.recording == Recording::FromAnswer,
                 leg_wait: self.scaled(20 * SECOND, SECOND),
-                use_by: Duration::from_millis(100),
+                // A tenth of a second may pass between moment and arrival; a quarter of it is left for the way.
+                use_by: Duration::from_millis(75),
                 slot_grace: self.scaled(60 * SECOND, self.claim_lease() + 2 * SECOND),
             }),
             effects: self.effects.clone(),

@@ -109,6 +109,7 @@ fn consents(given: Option<&Consent>, campaign: Option<&Campaign>, now: Millis) -
 }
 
 #[cfg(test)]
+#[allow(clippy::result_large_err)] // the verdict's own type, see above
 mod tests {
     use super::*;
     use crate::base::clock::{DAY, SECOND};

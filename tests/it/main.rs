@@ -5,6 +5,7 @@
 //! | `faults` | kills and a lying carrier: does every call end, is nobody dialed twice |
 //! | `support` | servers, proxies, balancers, processes and a raw Redis client, tested in place |
 //! | `journeys` | the whole program from outside: fleets, people, what the callee hears, dependencies away |
+//! | `campaigns` | lists dialed by the rules: shared, paused, forbidden, in bad weather, from a spreadsheet |
 //! | `tidy` | does the source keep the rules of the house |
 //! | `wrapup` | what becomes of a call after the hang-up, S3, model and carrier failing |
 //! | `outbox` | does every event arrive, in order, whatever the receivers do |
@@ -13,6 +14,7 @@
 //! | `readme` | does what the README prints work when it is pasted |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
+mod campaigns;
 mod cluster;
 mod faults;
 mod journeys;

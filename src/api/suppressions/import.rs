@@ -125,7 +125,7 @@ pub(super) async fn csv(
     map: &[(String, String)],
 ) -> Result<ListReport, Problem> {
     let mut intake = Intake::new(app);
-    match read(&mut intake, body, defaults, map).await {
+    match Box::pin(read(&mut intake, body, defaults, map)).await {
         Ok(()) => intake.finish().await,
         Err(problem) => {
             // What was read holds: a list of people who are not to be called is no worse for being half a list.

@@ -245,7 +245,7 @@ pub(super) async fn add(
     let defaults = Defaults { source: "api".into(), evidence: None, scope: Scope::Global };
     let mut fields = small_json(&headers, body, app.api.config.body_limit).await?;
     if let Some(entries) = fields.take("entries") {
-        return many(&app, fields, entries, &defaults, now).await.map(IntoResponse::into_response);
+        return Box::pin(many(&app, fields, entries, &defaults, now)).await.map(IntoResponse::into_response);
     }
     let entry = entry::read(fields, &app, &defaults, now)
         .map_err(|errors| Problem::fields(Kind::InvalidRequest, errors))?;

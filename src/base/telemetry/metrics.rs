@@ -109,7 +109,7 @@ metrics! {
     turn_latency: HistogramVec = "carillon_turn_latency_seconds" ["stage"] in TURN;
     /// Dial attempts by outcome (accepted, refused, not_sent, unknown).
     dial_outcomes: IntCounterVec = "carillon_dial_outcomes_total" ["outcome"];
-    /// Times a call was held back, by reason (cps, slots, window, frequency, suppressed, paused, failover).
+    /// Times a call was held back, by reason (account_cps, account_slots, fair_share, caller_id, window, frequency, …).
     pacing_waits: IntCounterVec = "carillon_pacing_waits_total" ["reason"];
     /// Redis operations by script.
     redis_ops: IntCounterVec = "carillon_redis_ops_total" ["script"];

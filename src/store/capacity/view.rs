@@ -125,6 +125,11 @@ impl Store {
     /// # Errors
     /// Where Redis does not answer.
     pub async fn pacing(&self, campaign: Option<&CampaignId>) -> Result<PacingView, StoreError> {
+        // Many reads at once make a large future; who asks does not carry it.
+        Box::pin(self.read_pacing(campaign)).await
+    }
+
+    async fn read_pacing(&self, campaign: Option<&CampaignId>) -> Result<PacingView, StoreError> {
         let now = self.clock.now();
         let client = self.client();
         let (fleet, live, shares, open, answers, slots): (Hash, Hash, Hash, Hash, Hash, u64) = futures::try_join!(

@@ -147,7 +147,7 @@ local function answers(c, text)
   return c.legs
 end
 local function others(key)
-  local legs, answered = 0, 0
+  local legs, answered, awake = 0, 0, 0
   local all = call('HGETALL', KEYS[8])
   for i = 1, #all, 2 do
     local n0, a0, n1, a1, at = match(all[i + 1], '^(%d+) (%d+) (%d+) (%d+) (%d+)')
@@ -156,9 +156,10 @@ local function others(key)
       call('HDEL', KEYS[8], all[i])
     elseif all[i] ~= key then
       legs, answered = legs + n0 + n1, answered + a0 + a1
+      if caller_of(all[i]).till <= now then awake = awake + 1 end
     end
   end
-  return legs, answered
+  return legs, answered, awake
 end
 local RANG = {answered = 1, abandoned = 1, machine = 0, no_answer = 0}
 -- A leg of a caller is over: its answer rate, beside the others', says whether people still pick up.
@@ -175,9 +176,11 @@ local function caller_leg(key, outcome)
   if probing then c.results, c.changed = c.results + 1, true end
   local collapsed = false
   if probing and c.results >= T.probes or not probing and c.till <= now and rang == 0 and legs >= T.legs and legs % 5 == 0 then
-    local their_legs, theirs = others(key)
+    local their_legs, theirs, awake = others(key)
     collapsed = their_legs >= T.legs and picked * their_legs * 3 < theirs * legs
       or picked == 0 and legs >= (probing and 1 or T.none)
+    -- The last one never rests: a list that nobody answers must not silence the whole account.
+    collapsed = collapsed and awake > 0
     if collapsed then
       c.till = now_ms + min(T.quarantine * 2 ^ c.level, T.quarantine_most)
       c.level, c.probes, c.results = c.level + 1, -1, 0

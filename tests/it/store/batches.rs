@@ -140,7 +140,9 @@ pub(super) async fn a_batch_starts_each_by_its_own_checks(bed: &Bed) {
     want.sort();
     assert_eq!(words, want);
 
-    let evidence = lines(bed, SHARD).await;
+    let mut evidence = lines(bed, SHARD).await;
+    // The third, which was canceled, left a line of another kind.
+    evidence.retain(|line| line["event"] == "dial");
     assert_eq!(evidence.len(), 2);
     let line = evidence.iter().find(|line| line["call"] == claimed[0].id.as_str()).expect("its line");
     assert_eq!((&line["calls_in_24h"], &line["dnc_version"]), (&0.into(), &0.into()));

@@ -93,7 +93,7 @@ impl CreateArgs {
         put("require_consent", text(&self.require_consent));
         put("dedupe", text(&self.dedupe));
         put("answer_rate", self.conversations.map(|n| json!({ "conversations": n })));
-        put("keep_open", self.keep_open.then(|| json!(true)));
+        put("keep_open", self.keep_open.then_some(json!(true)));
         Ok(Value::Object(body))
     }
 }

@@ -56,14 +56,14 @@ impl<W: Write> Desk<'_, W> {
             ended: 0,
             why: String::new(),
         };
-        let view = watch.to_the_end().await?;
+        let view = watch.watch_to_the_end().await?;
         self.tell(&view, show::outcome)?;
         Ok(show::state(&view) == "completed")
     }
 }
 
 impl Watch<'_> {
-    async fn to_the_end(&mut self) -> anyhow::Result<Value> {
+    async fn watch_to_the_end(&mut self) -> anyhow::Result<Value> {
         let mut every = interval(POLL);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut events: Option<Events> = None;

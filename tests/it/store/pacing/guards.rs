@@ -218,10 +218,10 @@ pub(crate) async fn too_many_abandoned_calls_stop_a_campaign(bed: &Bed) {
     desk.leg(&campaign.id, "1415", LegOutcome::Abandoned).await;
     assert!(desk.store.braked().await.expect("redis answers").is_empty(), "29 answers are too few to judge");
     desk.leg(&campaign.id, "1415", LegOutcome::Abandoned).await;
-    assert_eq!(desk.store.braked().await.expect("redis answers"), [campaign.id.clone()]);
+    assert_eq!(desk.store.braked().await.expect("redis answers"), std::slice::from_ref(&campaign.id));
     let round = desk.permit(desk.asks(&campaign.id, 1), &[(campaign.id.clone(), 1)]).await;
     assert_eq!(round.reasons(), [Denial::CampaignState]);
-    assert_eq!(round.permits.braked, [campaign.id.clone()]);
+    assert_eq!(round.permits.braked, std::slice::from_ref(&campaign.id));
     // Whoever writes the campaign without knowing of it does not let it go on.
     bed.store.put_campaign(&campaign).await.expect("redis answers");
     assert_eq!(reason(desk.one(&desk.ask(Some(&campaign.id), "1")).await), Some(Denial::CampaignState));

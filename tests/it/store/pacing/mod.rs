@@ -121,7 +121,8 @@ impl Round {
         self.asks
             .iter()
             .zip(&self.permits.grants)
-            .filter_map(|(ask, g)| g.is_ok().then(|| ask.id.clone()))
+            .filter(|(_, g)| g.is_ok())
+            .map(|(ask, _)| ask.id.clone())
             .collect()
     }
 

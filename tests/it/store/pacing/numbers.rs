@@ -47,7 +47,7 @@ pub(crate) async fn a_number_that_nobody_answers_rests(bed: &Bed) {
     let mut desk = Desk::of(bed, 0.0, 0).await;
     desk.account.tuning.quarantine = 300;
     desk.account.tuning.quarantine_most = 500;
-    let both = vec![caller("good"), caller("bad")];
+    let both = [caller("good"), caller("bad")];
     for (n, answers_every) in [(0, 2), (1, 10)] {
         desk.callers = vec![both[n].clone()];
         for i in 0..30 {
