@@ -8,7 +8,7 @@ use carillon::domain::call::{Body, Call, Event, HangUpCause, Leg, Rules};
 use carillon::domain::ids::{CallId, CampaignId, PhoneHash, Shard};
 use carillon::domain::phone::{self, Phone};
 use carillon::domain::window::{self, Window};
-use criterion::{Criterion, Throughput};
+use criterion::{BatchSize, Criterion, Throughput};
 use secrecy::SecretString;
 
 /// A number that is nobody's.
@@ -85,6 +85,23 @@ fn numbers(c: &mut Criterion) {
         b.iter(|| {
             window::open_until(Window::default(), rules, black_box(&number), None, 1_800_000_000_000, lead)
         });
+    });
+    // Rules that were just copied remember nothing: each question is computed.
+    group.bench_function("calling_window_new", |b| {
+        b.iter_batched_ref(
+            || rules.clone(),
+            |rules| {
+                window::open_until(
+                    Window::default(),
+                    rules,
+                    black_box(&number),
+                    None,
+                    1_800_000_000_000,
+                    lead,
+                )
+            },
+            BatchSize::SmallInput,
+        );
     });
     group.finish();
 }

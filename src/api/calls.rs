@@ -42,8 +42,8 @@ pub(super) async fn status(State(app): State<Arc<App>>, Path(id): Path<String>) 
     let id = CallId::parse(&id).ok_or_else(unknown)?;
     if let Some(call) = app.store().load(&id).await? {
         let lines = app.store().transcript(&id).await?;
-        let agent = campaign_agent(&app, &call).await?;
-        let view = CallView::of(&call).with_agent(agent).with_transcript(lines);
+        let campaign = app.store().campaign_of(&call).await?;
+        let view = CallView::of(&call).with_campaign(&call, campaign).with_transcript(lines);
         return Ok(Json(view).into_response());
     }
     let Some(archive) = &app.api.archive else { return Err(unknown()) };
@@ -104,7 +104,7 @@ pub(super) async fn observe(
         if change.apply(event(), &app.api.rules, app.api.clock.now()).is_err() {
             return Ok(Some(call));
         }
-        match app.store().commit(change, None, None).await? {
+        match app.store().commit(change, None).await? {
             Committed::Done(now, effects) => {
                 let ended = now.phase() == Phase::Ended && call.phase() != Phase::Ended;
                 if let Some(ending) = now.ending().filter(|_| ended) {
@@ -119,7 +119,7 @@ pub(super) async fn observe(
             }
             Committed::Conflict(theirs) => call = *theirs,
             Committed::Gone => return Ok(None),
-            Committed::Lost | Committed::Refused { .. } => break,
+            Committed::Lost => break,
         }
     }
     tracing::error!(call_id = %call.id, "a change met others again and again");
@@ -194,14 +194,9 @@ pub(super) async fn list(
     let next = page.next.filter(|next| after.is_none_or(|at| oldest(next) >= at));
     let mut calls = Vec::with_capacity(page.calls.len());
     for call in &page.calls {
-        calls.push(CallView::of(call).with_agent(campaign_agent(&app, call).await?));
+        calls.push(CallView::of(call).with_campaign(call, app.store().campaign_of(call).await?));
     }
     Ok(Json(CallList { calls, next_cursor: next.map(|next| URL_SAFE_NO_PAD.encode(next)) }))
-}
-
-/// The agent that a call's campaign names.
-pub(super) async fn campaign_agent(app: &App, call: &Call) -> Result<Option<String>, StoreError> {
-    Ok(app.store().campaign_of(call).await?.and_then(|campaign| campaign.agent))
 }
 
 /// The newest campaigns of an agent.

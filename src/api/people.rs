@@ -74,8 +74,9 @@ pub(super) async fn export(
     let mut calls = Vec::new();
     for call in store.calls_of(phone.e164()).await? {
         let lines = store.transcript(&call.id).await?;
+        let campaign = store.campaign_of(&call).await?;
         calls.push(PersonCall {
-            call: CallView::of(&call).with_transcript(lines),
+            call: CallView::of(&call).with_campaign(&call, campaign).with_transcript(lines),
             variables: call.body.variables,
         });
     }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::base::clock::{Millis, rfc3339};
 use crate::domain::call::{Artefact, Call, PastAttempt, Phase, RecordingStatus, State};
+use crate::domain::campaign::Campaign;
 use crate::domain::disposition::{Disposition, EndResult};
 use crate::domain::ids::CallId;
 use crate::domain::talk::Line;
@@ -147,8 +148,9 @@ pub(super) struct CallView {
     /// Not to be placed before.
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule_at: Option<String>,
-    /// Not to be placed after.
-    expires_at: String,
+    /// Not to be placed after; absent while its campaign waits to be started and neither names an end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
     /// Why it waits: `window`, `frequency`, `retry`, …
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting_for: Option<String>,
@@ -232,7 +234,7 @@ impl CallView {
             past_attempts: body.past.iter().map(AttemptView::from).collect(),
             created_at: rfc3339(body.created_at),
             schedule_at: body.schedule_at.map(rfc3339),
-            expires_at: rfc3339(call.expires_at()),
+            expires_at: Some(rfc3339(call.expires_at())),
             waiting_for: body.waiting_for.clone(),
             next_due: due(call.head.due),
             started_at: body.dialed_at.map(rfc3339),
@@ -270,7 +272,12 @@ impl CallView {
     }
 
     /// The same with its campaign's agent, where it names none itself.
-    pub(super) fn with_agent(self, agent: Option<String>) -> Self {
-        Self { agent: self.agent.or(agent), ..self }
+    pub(super) fn with_campaign(self, call: &Call, campaign: Option<Campaign>) -> Self {
+        let expires = call.expires_in(campaign.as_ref());
+        Self {
+            expires_at: (expires < Millis::MAX).then(|| rfc3339(expires)),
+            agent: self.agent.or(campaign.and_then(|it| it.agent)),
+            ..self
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! for all of them, then one start for each shard. What is not dialed goes back at once: to the head of its lane, or to
 //! the time it may be looked at again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -112,7 +112,7 @@ impl Dialer {
                     if urgent && (admitted.urgent_wait == 0 || wait < admitted.urgent_wait) {
                         admitted.urgent_wait = wait;
                     }
-                    match self.put_aside(&candidate.call, denied) {
+                    match self.put_aside(&candidate, denied) {
                         Some(event) => aside.push((candidate.call, event)),
                         None => back.push(candidate.call),
                     }
@@ -173,7 +173,7 @@ impl Dialer {
         let mut campaigns: HashMap<CampaignId, Option<Arc<Campaign>>> = HashMap::new();
         let mut found: HashMap<CampaignId, (usize, usize)> = HashMap::new();
         let (mut open, mut deferred, mut ended, mut back) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut elsewhere = Vec::new();
+        let (mut elsewhere, mut reread) = (Vec::new(), HashSet::new());
         let now = self.clock.now();
         for Claimed { call, suppressed } in claimed {
             let mut campaign = None;
@@ -184,10 +184,18 @@ impl Dialer {
                 }
                 campaign = campaigns.get(id).cloned().flatten();
                 if hopper.ends(id) && !suppressed {
-                    match campaign.and_then(|c| c.state.ends_waiting()) {
+                    let ends = |campaign: &Option<Arc<Campaign>>| {
+                        campaign.as_ref().and_then(|c| c.state.ends_waiting())
+                    };
+                    if ends(&campaign).is_none() && reread.insert(id.clone()) {
+                        // Our copy is older than its end.
+                        campaign = self.store.campaign_fresh(id).await?.map(Arc::new);
+                        campaigns.insert(id.clone(), campaign.clone());
+                    }
+                    match ends(&campaign) {
                         Some(Toward::Expired) => ended.push((call, Event::Expired)),
                         Some(Toward::Cancelled) => ended.push((call, Event::Cancel)),
-                        // Our copy of the campaign is older than its end.
+                        // It goes on: somebody let it, since the permit said otherwise.
                         Some(Toward::Completed) | None => back.push(call),
                     }
                     continue;
@@ -250,7 +258,7 @@ impl Dialer {
     }
 
     /// The event that puts a denied call aside, where waiting at its lane's head would keep others from being dialed.
-    fn put_aside(&self, call: &Call, denied: Denied) -> Option<Event> {
+    fn put_aside(&self, candidate: &Candidate, denied: Denied) -> Option<Event> {
         let word = word(denied.reason);
         self.metrics.pacing_waits.with_label_values(&[word]).inc();
         let (reason, wait) = match denied.reason {
@@ -258,7 +266,8 @@ impl Dialer {
             Denial::CallerId => ("caller_cap", denied.wait),
             _ => return None,
         };
-        let until = self.clock.now().saturating_add(wait).min(call.expires_at());
+        let expires = candidate.call.expires_in(candidate.campaign.as_deref());
+        let until = self.clock.now().saturating_add(wait).min(expires);
         (wait > ASIDE).then_some(Event::Deferred { until, reason })
     }
 
@@ -276,7 +285,10 @@ impl Dialer {
                 Started::Done(call) => ring(call),
                 Started::Refused { call, reason, until } => {
                     releases.push(unplaced(&call));
-                    match self.after_refusal(&call, &reason, until) {
+                    // Where that cannot be read it is looked at once more, and expires then.
+                    let campaign = self.store.campaign_of(&call).await;
+                    let expires = campaign.map_or(Millis::MAX, |it| call.expires_in(it.as_ref()));
+                    match self.after_refusal(expires, &reason, until) {
                         event @ Event::Deferred { .. } => deferred.push((*call, event)),
                         event => banned.push((*call, event)),
                     }
@@ -293,11 +305,11 @@ impl Dialer {
     }
 
     /// What a refused start makes of a call: it waits with the reason, never less than a moment, or it is over.
-    fn after_refusal(&self, call: &Call, reason: &str, until: Millis) -> Event {
+    fn after_refusal(&self, expires: Millis, reason: &str, until: Millis) -> Event {
         let now = self.clock.now();
         let (until, reason) = match reason {
             "suppressed" => return Event::Suppressed,
-            "frequency" => (until.max(now + SECOND).min(call.expires_at().max(now)), "frequency"),
+            "frequency" => (until.max(now + SECOND).min(expires.max(now)), "frequency"),
             _ => (until.max(now + 100), "leg_outstanding"),
         };
         self.metrics.pacing_waits.with_label_values(&[reason]).inc();
@@ -338,7 +350,7 @@ impl Dialer {
                 self.effects.perform(&call, effects).await;
                 Ok(Some(*call))
             }
-            Applied::Stale(_) | Applied::Gone | Applied::Refused { .. } => Ok(None),
+            Applied::Stale(_) | Applied::Gone => Ok(None),
         }
     }
 }

@@ -27,10 +27,11 @@ impl Dialer {
 }
 
 async fn go_on(store: &Store, rules: &Rules, call: Call, now: Millis) -> Result<Applied, StoreError> {
-    if now >= call.expires_at() {
+    let expires = call.expires_in(store.campaign_of(&call).await?.as_ref());
+    if now >= expires {
         return store.apply(call, Event::Expired, rules).await;
     }
-    let Some(child) = child(store, &call, now).await? else {
+    let Some(child) = child(store, &call, expires, now).await? else {
         return store.apply(call, Event::NoOtherNumber, rules).await;
     };
     tracing::info!(
@@ -48,9 +49,9 @@ async fn go_on(store: &Store, rules: &Rules, call: Call, now: Millis) -> Result<
 }
 
 /// The call to the first other number that may be called, written; `None` where there is none.
-async fn child(store: &Store, call: &Call, now: Millis) -> Result<Option<Call>, StoreError> {
+async fn child(store: &Store, call: &Call, expires: Millis, now: Millis) -> Result<Option<Call>, StoreError> {
     for (n, phone) in call.body.alternatives.iter().enumerate() {
-        let Some(child) = call.to_other_number(n, store.hash(phone.e164()), now) else { continue };
+        let Some(child) = call.to_other_number(n, store.hash(phone.e164()), expires, now) else { continue };
         // First: who handed it over before and died may have found another state of the lists.
         if let Some(known) = store.load(&child.id).await? {
             return Ok(Some(known));

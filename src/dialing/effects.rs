@@ -26,6 +26,7 @@ impl Effects {
         for effect in effects {
             match effect {
                 Effect::HangUp { sid } => self.hang_up(call, &sid).await,
+                Effect::Answered => self.answered(call).await,
                 Effect::ReleaseSlot { outcome } => self.release(call, outcome).await,
                 Effect::StartRecording { sid } => self.start_recording(call, &sid).await,
                 // Written by the commit itself.
@@ -49,6 +50,21 @@ impl Effects {
         }
     }
 
+    /// Tells pacing that the call is being talked on, where its campaign keeps so many conversations going. It may be told
+    /// again.
+    pub async fn answered(&self, call: &Call) {
+        let told = async {
+            let campaign = self.store.campaign_of(call).await?;
+            match campaign.and_then(|campaign| campaign.answer_rate) {
+                Some(_) => self.store.answered(std::slice::from_ref(&call.id)).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(call_id = %call.id, %error, "pacing was not told of an answer; the watch will");
+        }
+    }
+
     /// Gives the call's slot back.
     pub async fn release(&self, call: &Call, outcome: Option<LegOutcome>) {
         let release = Release { id: call.id.clone(), epoch: call.head.epoch, outcome };
@@ -63,7 +79,7 @@ impl Effects {
             Ok(recording) => {
                 let event = Event::RecordingStarted { recording };
                 match self.store.apply(call.clone(), event, &self.rules).await {
-                    Ok(Applied::Done(..) | Applied::Stale(_) | Applied::Gone | Applied::Refused { .. }) => {}
+                    Ok(Applied::Done(..) | Applied::Stale(_) | Applied::Gone) => {}
                     Err(error) => tracing::warn!(call_id = %call.id, %error, "a recording was not noted"),
                 }
             }

@@ -48,7 +48,7 @@ struct Law<'a> {
 impl Law<'_> {
     #[allow(clippy::result_large_err)]
     fn verdict(&self, call: &Call, campaign: Option<&Campaign>, now: Millis) -> Result<Value, Event> {
-        let expires = campaign.and_then(|c| c.expires_at).unwrap_or(Millis::MAX).min(call.expires_at());
+        let expires = call.expires_in(campaign);
         if now >= expires {
             let by_window = matches!(call.body.waiting_for.as_deref(), Some("window"));
             return Err(match by_window {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use crate::base::clock::{DAY, SECOND};
     use crate::domain::call::Body;
-    use crate::domain::campaign::ConsentBasis;
+    use crate::domain::campaign::{Command, ConsentBasis};
     use crate::domain::ids::{CallId, CampaignId, PhoneHash, Shard};
     use crate::domain::phone::Phone;
 
@@ -213,5 +213,41 @@ mod tests {
         let mut elsewhere = call("+14155550100");
         elsewhere.body.time_zone = Some("America/Gotham".into());
         assert_eq!(ask(&elsewhere, None, NOON), never("zone_invalid"));
+    }
+
+    #[test]
+    fn a_row_that_names_no_end_waits_for_its_campaign_to_start() {
+        let call = call("+14155550100");
+        let made = call.body.created_at;
+        let later = made + 30 * DAY;
+        let mut list = campaign();
+        assert_eq!(call.expires_in(Some(&list)), Millis::MAX, "a draft");
+        list.command(Command::Schedule { at: later }, "api", None, made).expect("scheduled");
+        assert_eq!(call.expires_in(Some(&list)), later + 2 * DAY);
+        list.command(Command::Start, "keeper", None, later + HOUR).expect("started");
+        let end = later + HOUR + 2 * DAY;
+        assert_eq!(call.expires_in(Some(&list)), end);
+        assert!(ask(&call, Some(&list), end - DAY).is_ok());
+        assert_eq!(ask(&call, Some(&list), end), Err(Event::Expired));
+        // Stopping it for a while does not make them younger, nor does a history that forgets.
+        for n in 0..300 {
+            let command = if n % 2 == 0 { Command::Pause } else { Command::Resume };
+            list.command(command, "api", None, later + DAY + n).expect("it goes");
+        }
+        assert_eq!(call.expires_in(Some(&list)), end);
+        // A row of its own day, a row that came later, and named ends.
+        let mut other = call.clone();
+        other.body.schedule_at = Some(later + 5 * DAY);
+        assert_eq!(other.expires_in(Some(&list)), later + 7 * DAY);
+        (other.body.schedule_at, other.body.created_at) = (None, later + 3 * DAY);
+        assert_eq!(other.expires_in(Some(&list)), later + 5 * DAY);
+        other.body.expires_at = Some(made + HOUR);
+        assert_eq!(other.expires_in(Some(&list)), made + HOUR);
+        list.expires_at = Some(later + 9 * DAY);
+        assert_eq!(
+            (other.expires_in(Some(&list)), call.expires_in(Some(&list))),
+            (made + HOUR, later + 9 * DAY)
+        );
+        assert_eq!(call.expires_in(None), made + 2 * DAY);
     }
 }

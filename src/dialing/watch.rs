@@ -5,7 +5,7 @@ use crate::base::clock::{Millis, SECOND};
 use crate::carrier::twilio::CallView;
 use crate::carrier::twilio::wire::CallStatus;
 use crate::dialing::Dialer;
-use crate::domain::call::{Call, Event, HangUpCause, Leg, State};
+use crate::domain::call::{Call, Event, HangUpCause, Leg, Phase, State};
 use crate::store::StoreError;
 
 /// How much earlier than `DialStarted` the carrier may say a call was made: clocks differ, and its dates have seconds.
@@ -63,6 +63,10 @@ impl Dialer {
             && self.apply(call.clone(), event).await?.is_some()
         {
             return Ok(());
+        }
+        if call.phase() == Phase::InProgress {
+            // Whoever wrote of the answer may have died before pacing was told.
+            self.effects.answered(&call).await;
         }
         self.apply(call, Event::Watched).await.map(drop)
     }

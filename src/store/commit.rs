@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::base::clock::{DAY, HOUR, Millis};
+use crate::base::clock::{HOUR, Millis};
 use crate::domain::call::{Call, Change, Effect, Event, Phase, Rules};
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
@@ -64,33 +64,15 @@ pub enum Committed {
     Gone,
     /// The turn was taken over by another node; its answer is not ours to give.
     Lost,
-    /// The dial is not allowed now.
-    Refused {
-        /// `suppressed`, `leg_outstanding` or `frequency`.
-        reason: String,
-        /// When to look again, ms.
-        until: Millis,
-    },
-}
-
-/// What `DialStarted` checks of the person, in the same step that writes it.
-#[derive(Clone, Copy, Debug)]
-pub struct StartChecks {
-    /// How soon to look again while another call of theirs has a leg out, ms.
-    pub leg_wait: Millis,
 }
 
 impl Store {
-    /// Writes a change. `turn` is the lease token of the turn it commits, `start` the checks of a dial.
+    /// Writes a change. `turn` is the lease token of the turn it commits. A dial is started by [`Store::start`] alone, which
+    /// checks the person in the same step.
     ///
     /// # Errors
     /// Where Redis does not answer in time: the change may or may not be written; the same change may be committed again.
-    pub async fn commit(
-        &self,
-        change: Change,
-        turn: Option<&str>,
-        start: Option<StartChecks>,
-    ) -> Result<Committed, StoreError> {
+    pub async fn commit(&self, change: Change, turn: Option<&str>) -> Result<Committed, StoreError> {
         let now = self.clock.now();
         let evidence = super::audit::evidence(&change, now);
         let tally = Tally::of(&change, now);
@@ -119,18 +101,11 @@ impl Store {
                 json!({"key": format!("{attempt}:{n}"), "token": token, "acts": acts}),
             );
         }
-        let member = format!("{}:{}", call.id, call.body.attempt);
-        if let Some(start) = start {
-            plan.insert(
-                "start".into(),
-                json!({"cap": self.config.frequency_cap, "window": DAY, "leg_wait": start.leg_wait, "member": member}),
-            );
-        }
         if let Some(line) = evidence {
             plan.insert("audit".into(), json!(line.to_string()));
         }
         if unplaced {
-            plan.insert("unplaced".into(), json!(member));
+            plan.insert("unplaced".into(), json!(format!("{}:{}", call.id, call.body.attempt)));
         }
         if let Some(campaign) = &call.campaign {
             plan.insert("lane".into(), json!(campaign));
@@ -204,10 +179,6 @@ impl Store {
             }
             Some("gone") => Ok(Committed::Gone),
             Some("lost") => Ok(Committed::Lost),
-            Some("refused") => Ok(Committed::Refused {
-                reason: answer.get(1).map(scripts::text).unwrap_or_default(),
-                until: u64::try_from(scripts::number(answer.get(2))).unwrap_or(now),
-            }),
             _ => Err(StoreError::Protocol("commit")),
         }
     }
@@ -231,13 +202,6 @@ pub enum Applied {
     Stale(Box<Call>),
     /// There is no such call.
     Gone,
-    /// The dial is not allowed now (see [`Committed::Refused`]).
-    Refused {
-        /// Why.
-        reason: String,
-        /// When to look again, ms.
-        until: Millis,
-    },
 }
 
 impl Store {
@@ -257,7 +221,7 @@ impl Store {
             }
             let decides = change.decides;
             // Boxed: the record and its plan are large, and every engine awaits this from deep inside its own future.
-            match Box::pin(self.commit(change, None, None)).await? {
+            match Box::pin(self.commit(change, None)).await? {
                 Committed::Done(call, effects) => return Ok(Applied::Done(call, effects)),
                 Committed::Conflict(theirs) if decides && theirs.head.epoch != epoch => {
                     return Ok(Applied::Stale(theirs));
@@ -265,7 +229,6 @@ impl Store {
                 Committed::Conflict(theirs) => call = *theirs,
                 Committed::Gone => return Ok(Applied::Gone),
                 Committed::Lost => return Err(StoreError::Protocol("commit")),
-                Committed::Refused { reason, until } => return Ok(Applied::Refused { reason, until }),
             }
         }
     }
@@ -281,8 +244,8 @@ impl Store {
             return Ok(None);
         }
         Ok(self.campaign_of(call).await?.map(|campaign| {
-            let retry = campaign.retries.unwrap_or_else(|| rules.retry.clone());
-            Rules { retry, not_after: campaign.expires_at, ..rules.clone() }
+            let retry = campaign.retries.clone().unwrap_or_else(|| rules.retry.clone());
+            Rules { retry, not_after: Some(call.expires_in(Some(&campaign))), ..rules.clone() }
         }))
     }
 }

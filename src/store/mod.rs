@@ -59,12 +59,12 @@ pub use capacity::{
     Account, AccountView, Ask, BreakerView, Caller, CallerView, CampaignView, Denial, Denied, Feedback,
     FleetEvent, Gate, GateKind, Grant, PacingTuning, PacingView, Permits, Release, Request, Slot,
 };
-pub use commit::{Applied, Committed, StartChecks};
+pub use commit::{Applied, Committed};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use preview::{Preview, WaitingCursor};
-pub use start::{Start, Started};
+pub use start::{Start, StartChecks, Started};
 pub use stats::{CallPage, Counters};
 pub use suppression::{ListCursor, Listed, Put, Scope, Suppression};
 pub use turns::{Resumed, TurnLease};

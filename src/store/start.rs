@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::base::clock::{DAY, Millis};
 use crate::domain::call::{Call, Change, Event, Phase, Rules};
 use crate::domain::ids::Shard;
-use crate::store::commit::{Applied, StartChecks, Tally};
+use crate::store::commit::{Applied, Tally};
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
 
@@ -29,6 +29,13 @@ pub struct Start {
     pub caller_key: String,
     /// Why it may be called, an object.
     pub evidence: Json,
+}
+
+/// What is checked of the person beside the house's own limits.
+#[derive(Clone, Copy, Debug)]
+pub struct StartChecks {
+    /// How soon to look again while another call of theirs has a leg out, ms.
+    pub leg_wait: Millis,
 }
 
 /// What became of it.

@@ -132,7 +132,7 @@ impl Transport {
                 Ok(Some(*call))
             }
             Applied::Stale(call) => Ok(Some(*call)),
-            Applied::Gone | Applied::Refused { .. } => Ok(None),
+            Applied::Gone => Ok(None),
         }
     }
 }

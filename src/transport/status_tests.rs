@@ -20,14 +20,14 @@ use crate::carrier::twilio::urls::Urls;
 use crate::carrier::twilio::{Twilio, TwilioConfig, signature};
 use crate::dialing::Effects;
 use crate::domain::call::{Body, Phase};
-use crate::domain::campaign::Campaign;
+use crate::domain::campaign::{self, AnswerRate, Campaign};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::{CampaignId, Shard};
 use crate::domain::phone::Phone;
 use crate::domain::talk::Dialogue;
 use crate::llm::stub::Stub;
-use crate::store::Committed;
 use crate::store::testing::TestRedis;
+use crate::store::{Account, Ask, Caller, Committed, Feedback};
 use crate::transport::{TurnTiming, router};
 
 const BASE: &str = "https://calls.example.com";
@@ -111,7 +111,7 @@ impl World {
             change.apply(event, &self.transport.rules, now).unwrap();
         }
         change.call.body.dialogue = Dialogue { turn: 1, ..Dialogue::default() };
-        match store.commit(change, None, None).await.unwrap() {
+        match store.commit(change, None).await.unwrap() {
             Committed::Done(call, _) => *call,
             other => panic!("{other:?}"),
         }
@@ -166,6 +166,59 @@ async fn a_machine_is_hung_up_on_unless_its_campaign_says_otherwise() {
     let call = world.detected(&call, "fax").await;
     assert_eq!(call.body.dialogue.ending.unwrap().provider_code.as_deref(), Some("fax"));
     assert_eq!(world.told("Status"), ["completed"]);
+}
+
+#[tokio::test]
+async fn pacing_hears_of_an_answer_where_a_campaign_wants_conversations() {
+    let world = World::start().await;
+    let store = &world.transport.store;
+    for (answer_rate, heard) in [(Some(AnswerRate { conversations: 5 }), 1), (None, 0)] {
+        let now = Clock::System.now();
+        let mut list = Campaign::new(CampaignId::random(), now);
+        list.state = campaign::State::Running;
+        list.answer_rate = answer_rate;
+        store.put_campaign(&list).await.unwrap();
+        let phone = Phone::parse("+14155552671", "US").unwrap();
+        let (shard, hash) = (Shard::of(phone.e164()), store.hash(phone.e164()));
+        let call = Call::new(CallId::new(shard), hash, Some(list.id.clone()), Body::new(phone, now));
+        store.submit_one(&call, None, now).await.unwrap();
+        let ask = Ask {
+            id: call.id.clone(),
+            epoch: call.head.epoch,
+            campaign: call.campaign.clone(),
+            destination: "1415".into(),
+            callers: vec![0],
+        };
+        let request = crate::store::Request {
+            account: Account::default(),
+            callers: &[Caller { key: "a".into(), max_cps: 0.0, max_concurrent: 0, max_daily: 0 }],
+            asks: &[ask],
+            waiting: &[],
+            releases: &[],
+            feedback: &Feedback::default(),
+            most: 0,
+        };
+        assert!(store.permit(request).await.unwrap().grants[0].is_ok());
+        let mut change = call.clone().change();
+        let started = Event::DialStarted { caller: "+14155550199".into(), evidence: None };
+        change.apply(started, &world.transport.rules, now).unwrap();
+        store.commit(change, None).await.unwrap();
+        let counts = async || {
+            let view = store.pacing(Some(&list.id)).await.unwrap();
+            (view.campaigns[0].live, view.campaigns[0].answered)
+        };
+        let url = world.transport.urls.status(&call.id, 1);
+        let status = async |word| assert_eq!(world.twilio_asks(&url, &[("CallStatus", word)]).await.0, 204);
+        status("ringing").await;
+        assert_eq!(counts().await, (1, 0));
+        // Told twice, counted once.
+        for _ in 0..2 {
+            status("in-progress").await;
+            assert_eq!(counts().await, (1, heard));
+        }
+        status("completed").await;
+        assert_eq!(counts().await, (0, 0));
+    }
 }
 
 #[tokio::test]

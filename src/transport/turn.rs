@@ -192,7 +192,7 @@ impl Transport {
             if change.call.body.agent_version.is_none() {
                 change.call.body.agent_version = Some(version.to_owned());
             }
-            match self.store.commit(change, Some(token), None).await {
+            match self.store.commit(change, Some(token)).await {
                 Ok(Committed::Done(call, effects)) => {
                     fault::point("turn_after_commit");
                     self.metrics.turn_stage("commit", began.elapsed());
@@ -201,7 +201,7 @@ impl Transport {
                 }
                 Ok(Committed::Conflict(theirs)) => call = *theirs,
                 Ok(Committed::Lost) => return Answer::NotYet { call: Some(Box::new(call)) },
-                Ok(Committed::Gone | Committed::Refused { .. }) => return Answer::Over,
+                Ok(Committed::Gone) => return Answer::Over,
                 Err(error) => {
                     tracing::warn!(call_id = %call.id, %error, "a turn could not be committed yet");
                     tokio::time::sleep(Duration::from_millis(500)).await;

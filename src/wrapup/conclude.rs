@@ -129,7 +129,7 @@ impl WrapUp {
         let status = documents::status(&change.call);
         self.put_only(call, &keys::index(&call.id), &status).await?;
         fault::point("wrapup_before_commit");
-        match self.store.commit(change, None, None).await? {
+        match self.store.commit(change, None).await? {
             Committed::Done(call, effects) => {
                 fault::point("wrapup_after_commit");
                 self.count(&call);
@@ -139,7 +139,7 @@ impl WrapUp {
                 Ok(())
             }
             Committed::Conflict(theirs) => Err(Halt::Overtaken(theirs)),
-            Committed::Gone | Committed::Lost | Committed::Refused { .. } => Err(Halt::Gone),
+            Committed::Gone | Committed::Lost => Err(Halt::Gone),
         }
     }
 

@@ -86,7 +86,7 @@ impl WrapUp {
     /// A step failed that may work later: the call comes due again, later each time.
     async fn later(&self, call: Call) -> Result<(), StoreError> {
         match self.store.apply(call, Event::Watched, &self.rules).await? {
-            Applied::Done(..) | Applied::Stale(_) | Applied::Gone | Applied::Refused { .. } => Ok(()),
+            Applied::Done(..) | Applied::Stale(_) | Applied::Gone => Ok(()),
         }
     }
 }

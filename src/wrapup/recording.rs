@@ -129,7 +129,7 @@ impl WrapUp {
                 log_archive(&call, &error);
                 return self.later(call).await;
             }
-            match self.store.commit(change, None, None).await? {
+            match self.store.commit(change, None).await? {
                 Committed::Done(call, effects) => {
                     if !effects.is_empty() {
                         (self.perform)(*call, effects).await;

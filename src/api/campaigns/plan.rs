@@ -77,7 +77,9 @@ pub(super) struct Plan<'a> {
     law: Law<'a>,
     now: Millis,
     starts: Millis,
-    campaign_expires: Millis,
+    /// From when its calls may be dialed, so that those expire which name no end.
+    first: Millis,
+    campaign_expires: Option<Millis>,
     groups: HashMap<(String, Millis, Millis), Group>,
     pub(super) dialable: u64,
     pub(super) dialable_now: u64,
@@ -90,11 +92,13 @@ pub(super) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub(super) fn new(law: Law<'a>, campaign: &Campaign, now: Millis) -> Self {
+        let starts = campaign.starts_at.filter(|at| *at > now).unwrap_or(now);
         Self {
             law,
             now,
-            starts: campaign.starts_at.filter(|at| *at > now).unwrap_or(now),
-            campaign_expires: campaign.expires_at.unwrap_or(Millis::MAX),
+            starts,
+            first: campaign.first_dials_at().unwrap_or(starts),
+            campaign_expires: campaign.expires_at,
             groups: HashMap::new(),
             dialable: 0,
             dialable_now: 0,
@@ -121,7 +125,7 @@ impl<'a> Plan<'a> {
 
         let earliest = self.starts.max(call.head.due);
         let from = earliest.max(capped_until.unwrap_or(0));
-        let expires = call.expires_at().min(self.campaign_expires);
+        let expires = call.expires_within(self.first, self.campaign_expires);
         let opens = match self.law.at(phone, own, from) {
             Opening::Never(reason) => return self.skip(reason),
             Opening::OpenUntil(..) => from,

@@ -223,7 +223,7 @@ async fn an_erasure_takes_archived_objects_and_events_along() {
         employment_gaps: None,
     };
     change.apply(concluded, &rules, now).unwrap();
-    assert!(matches!(f.store.commit(change, None, None).await.unwrap(), Committed::Done(..)));
+    assert!(matches!(f.store.commit(change, None).await.unwrap(), Committed::Done(..)));
 
     let person = f.get("/api/people/+14155552671").await;
     assert_eq!(person.body["calls"][0]["artefacts"][0]["key"], "calls/transcripts/x");

@@ -53,7 +53,7 @@ impl Change {
         }
         let due = now.saturating_add(scaled(at - now, rules.time_scale));
         let waiting_for = if other_number { OTHER_NUMBER } else { RETRY };
-        let last = rules.not_after.unwrap_or(Millis::MAX).min(self.call.expires_at());
+        let last = rules.not_after.unwrap_or_else(|| self.call.expires_at());
         (due < last).then_some((due, waiting_for))
     }
 
@@ -128,16 +128,17 @@ impl Call {
 
     /// The call that takes this one's place: to the n-th of the contact's other numbers, whose hash is `hash`. What the
     /// request said of the contact goes with it, and the attempts go on being counted. Its id is always the same, so
-    /// that handing over twice makes no second call. `None` where there is no n-th number.
+    /// that handing over twice makes no second call; it expires when this one does, at `expires`. `None` where there is no
+    /// n-th number.
     #[must_use]
-    pub fn to_other_number(&self, n: usize, hash: PhoneHash, now: Millis) -> Option<Self> {
+    pub fn to_other_number(&self, n: usize, hash: PhoneHash, expires: Millis, now: Millis) -> Option<Self> {
         let phone = self.body.alternatives.get(n)?.clone();
         let id = CallId::derived(Shard::of(phone.e164()), &format!("{}:number:{}", self.id, phone.e164()));
         let mut body = self.sibling(phone, now);
         body.alternatives = self.body.alternatives[n + 1..].to_vec();
         body.attempt = self.body.attempt;
         body.past.clone_from(&self.body.past);
-        body.expires_at = Some(self.expires_at());
+        body.expires_at = Some(expires);
         body.priority = self.body.priority;
         Some(Self::new(id, hash, self.campaign.clone(), body))
     }

@@ -225,21 +225,24 @@ fn a_contacts_other_number_takes_its_turn() {
     assert!(call.waits_for_other_number());
     assert_eq!(call.head.due, NOW + HOUR);
     let due = call.head.due;
-    let child = call.to_other_number(0, hash(&phone(2)), due).expect("a second number");
-    assert_eq!(Some(&child.id), call.to_other_number(0, hash(&phone(2)), due + 9).map(|c| c.id).as_ref());
+    let child = call.to_other_number(0, hash(&phone(2)), call.expires_at(), due).expect("a second number");
+    assert_eq!(
+        Some(&child.id),
+        call.to_other_number(0, hash(&phone(2)), call.expires_at(), due + 9).map(|c| c.id).as_ref()
+    );
     assert_eq!(child.id.shard(), Shard::of(phone(2).e164()));
     assert_eq!((child.body.attempt, child.body.past.len(), child.head.due), (2, 1, 0));
     assert_eq!((child.body.alternatives.clone(), child.expires_at()), (vec![phone(3)], call.expires_at()));
     assert_eq!((&child.body.consent, &child.body.variables), (&call.body.consent, &call.body.variables));
     assert_eq!((child.lane(), child.body.parent.clone()), (call.lane(), Some(call.id.clone())));
     assert_eq!(child.body.time_zone, None, "the other number may lie in another zone");
-    assert_eq!(call.to_other_number(2, hash(&phone(2)), due), None);
+    assert_eq!(call.to_other_number(2, hash(&phone(2)), call.expires_at(), due), None);
     let parent = step(call.clone(), Event::Superseded, &rules, due);
     assert_eq!(parent.ending().map(|e| e.disposition), Some(Disposition::Superseded));
     // Attempts go on being counted; with no number left the same one is tried again.
     let child = attempt(child, Disposition::NoAnswer, &rules, due);
     assert!(child.waits_for_other_number() && child.body.attempt == 3);
-    let last = child.to_other_number(0, hash(&phone(3)), due).expect("a third number");
+    let last = child.to_other_number(0, hash(&phone(3)), child.expires_at(), due).expect("a third number");
     let last = attempt(last, Disposition::Busy, &rules, due);
     assert_eq!((last.waits_for(), last.body.attempt), (Some("retry"), 4));
     assert_eq!(attempt(last, Disposition::Busy, &rules, due).phase(), Phase::WrapUp, "max_attempts");
@@ -358,7 +361,7 @@ proptest! {
             }
             if call.waits_for_other_number() {
                 let next = phone(2);
-                call = call.to_other_number(0, hash(&next), now).expect("a number is left");
+                call = call.to_other_number(0, hash(&next), call.expires_at(), now).expect("a number is left");
                 call.head.epoch = 1;
             }
             prop_assert!(!refused.contains(&call.body.phone));

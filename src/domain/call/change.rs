@@ -78,7 +78,8 @@ pub struct Rules {
     pub retry: RetryPolicy,
     /// Divides the delays between attempts (`TIME_SCALE`), see [`crate::domain::retry::scaled`].
     pub time_scale: f64,
-    /// No attempt begins after this moment: the end of the call's campaign.
+    /// No attempt begins after this moment, where the call's campaign has a say in it ([`Call::expires_in`]); else the call
+    /// knows itself.
     pub not_after: Option<Millis>,
     /// Record from the consent on (`RECORDING=after_consent`).
     pub record_after_consent: bool,
@@ -109,6 +110,8 @@ pub enum Effect {
         /// The carrier's id.
         sid: String,
     },
+    /// Tell pacing that a call of a campaign is being talked on. Statistics: nothing of the call hangs on it.
+    Answered,
     /// Give the capacity slot back, and say what became of the leg; `None`: nothing was placed.
     ReleaseSlot {
         /// What became of it.

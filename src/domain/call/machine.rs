@@ -221,6 +221,9 @@ impl Change {
             // The turn that its answer asked for may know the moment better.
             self.call.body.answered_at.get_or_insert(now);
             self.count("answered");
+            if self.call.campaign.is_some() {
+                self.effects.push(Effect::Answered);
+            }
         }
         if self.call.body.cancel_requested || self.call.body.opted_out {
             self.call.head.due = now + timings.hang_up_watch;

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use crate::base::clock::{HOUR, Millis};
 use crate::domain::call::state::{Phase, State};
-use crate::domain::campaign::{Consent, Priority};
+use crate::domain::campaign::{Campaign, Consent, Priority};
 use crate::domain::disposition::Ending;
 use crate::domain::ids::{CallId, CampaignId, PhoneHash};
 use crate::domain::phone::Phone;
@@ -347,12 +347,31 @@ impl Call {
         self.body.waiting_for.as_deref().filter(|_| self.phase() == Phase::Queued)
     }
 
-    /// When it expires unless it was placed before.
+    /// When it expires unless it was placed before, by what it says itself.
     #[must_use]
     pub fn expires_at(&self) -> Millis {
-        self.body.expires_at.unwrap_or_else(|| {
-            self.body.schedule_at.unwrap_or(self.body.created_at).saturating_add(DEFAULT_EXPIRY)
-        })
+        self.expires_within(0, None)
+    }
+
+    /// When it expires, its campaign considered. `Millis::MAX`: its campaign has not been started.
+    #[must_use]
+    pub fn expires_in(&self, campaign: Option<&Campaign>) -> Millis {
+        let Some(campaign) = campaign else { return self.expires_at() };
+        self.expires_within(campaign.first_dials_at().unwrap_or(Millis::MAX), campaign.expires_at)
+    }
+
+    /// When it expires that may be dialed from `start` on, by `end`. Its own end and that of its campaign both bind; where
+    /// neither is named, it waits for 48 hours from when it may first be dialed.
+    #[must_use]
+    pub fn expires_within(&self, start: Millis, end: Option<Millis>) -> Millis {
+        match (self.body.expires_at, end) {
+            (Some(own), Some(end)) => own.min(end),
+            (Some(named), None) | (None, Some(named)) => named,
+            (None, None) => {
+                let from = self.body.schedule_at.unwrap_or(self.body.created_at).max(start);
+                from.saturating_add(DEFAULT_EXPIRY)
+            }
+        }
     }
 
     /// How it ended, once it has.

@@ -104,5 +104,6 @@ fn a_step_is_remembered_with_who_when_and_why_and_a_repeat_is_none() {
     for n in 0..500 {
         it.command(if n % 2 == 0 { C::Pause } else { C::Resume }, "api:1", None, n).expect("it goes");
     }
-    assert_eq!((it.history.len(), it.history[0].at), (200, 300), "the oldest are forgotten");
+    assert_eq!((it.history.len(), it.history[1].at), (200, 301), "the oldest are forgotten");
+    assert_eq!(it.first_dials_at(), Some(it.history[0].at), "but when it was first started");
 }

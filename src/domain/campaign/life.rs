@@ -212,8 +212,22 @@ impl Campaign {
         self.state = to;
         self.history.push(Transition { from, to, at: now, by: by.to_owned(), why: why.map(str::to_owned) });
         if self.history.len() > HISTORY {
-            self.history.remove(0);
+            // When it first dialed is kept: its calls expire by it.
+            let first = self.history.first().is_some_and(|step| step.to == State::Running);
+            self.history.remove(usize::from(first));
         }
         Ok(true)
+    }
+
+    /// From when its calls may be dialed: when it was first started, else when it starts by itself. `None`: it waits to be
+    /// started.
+    #[must_use]
+    pub fn first_dials_at(&self) -> Option<Millis> {
+        let started = self.history.iter().find(|step| step.to == State::Running).map(|step| step.at);
+        match self.state {
+            State::Draft => None,
+            State::Scheduled => self.starts_at,
+            _ => Some(started.unwrap_or(self.created_at)),
+        }
     }
 }

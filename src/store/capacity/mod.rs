@@ -102,14 +102,30 @@ impl Store {
         if releases.is_empty() {
             return Ok(());
         }
-        let feedback = Feedback::default();
+        self.tell(releases, &Feedback::default()).await
+    }
+
+    /// Tells the answer-rate controllers that these calls are being talked on. A call that holds no slot, or was told of
+    /// before, changes nothing.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn answered(&self, calls: &[CallId]) -> Result<(), StoreError> {
+        if calls.is_empty() {
+            return Ok(());
+        }
+        self.tell(&[], &Feedback { answered: calls.to_vec(), ..Feedback::default() }).await
+    }
+
+    /// What became of calls, without asking for anything.
+    async fn tell(&self, releases: &[Release], feedback: &Feedback) -> Result<(), StoreError> {
         let request = Request {
             account: Account::default(),
             callers: &[],
             asks: &[],
             waiting: &[],
             releases,
-            feedback: &feedback,
+            feedback,
             most: 0,
         };
         self.run_permit(request, false).await.map(drop)

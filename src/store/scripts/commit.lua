@@ -2,8 +2,7 @@
 -- KEYS: 1 CALL_SESSION  2 DUE  3 TRANSCRIPT  4 TURN  5 JOURNAL  6 OUTBOX_DUE  7 OUTBOX_COUNT  8 SUPPRESSION  9 STATS day
 --       10 PHONE bucket  11 RATE_LIMIT  12 OUTBOX_CALL  13 AUDIT
 -- ARGV: 1 key tag "{sNN}"  2 call id  3 new record  4 plan (JSON: see store/commit.rs)
--- RETURNS: {"ok"} | {"conflict", record} | {"gone"} | {"lost"} (the turn's lease is another's) |
---          {"refused", reason, when to look again (ms)}
+-- RETURNS: {"ok"} | {"conflict", record} | {"gone"} | {"lost"} (the turn's lease is another's)
 -- IDEMPOTENT BY: the token in the record's head; a re-sent commit finds its own token and answers "ok"
 local tag, id, record = ARGV[1], ARGV[2], ARGV[3]
 local plan = cjson.decode(ARGV[4])
@@ -28,26 +27,7 @@ end
 
 -- Within a conversation nothing is asked of the person, and nothing changes for them.
 local known = ''
-if before ~= after or plan.start or plan.suppress then known = redis.call('HGET', KEYS[10], hash) or '' end
-if plan.start then
-  local ban = redis.call('HGET', KEYS[8], hash)
-  if ban then
-    local expires = tonumber(string.match(ban, '^(%d+)') or '0')
-    if expires == 0 or expires > now then return {'refused', 'suppressed', now} end
-  end
-  for token in string.gmatch(known, '%S+') do
-    if string.sub(token, 1, 1) == '*' and token ~= '*' .. short then
-      return {'refused', 'leg_outstanding', now + plan.start.leg_wait}
-    end
-  end
-  redis.call('ZREMRANGEBYSCORE', KEYS[11], '-inf', now - plan.start.window)
-  if redis.call('ZCARD', KEYS[11]) >= plan.start.cap and not redis.call('ZSCORE', KEYS[11], plan.start.member) then
-    local oldest = redis.call('ZRANGE', KEYS[11], 0, 0, 'WITHSCORES')
-    return {'refused', 'frequency', tonumber(oldest[2]) + plan.start.window}
-  end
-  redis.call('ZADD', KEYS[11], now, plan.start.member)
-  redis.call('PEXPIRE', KEYS[11], plan.start.window)
-end
+if before ~= after or plan.suppress then known = redis.call('HGET', KEYS[10], hash) or '' end
 if plan.unplaced then redis.call('ZREM', KEYS[11], plan.unplaced) end
 
 if after == 'E' then
@@ -87,8 +67,8 @@ if before ~= after then
   elseif dirty then
     redis.call('HDEL', KEYS[10], hash)
   end
-  if before == 'Q' and not plan.start then
-    -- Ended or adopted while it waited: it may stand in its lane. A dial was claimed out of it.
+  if before == 'Q' then
+    -- Ended or adopted while it waited: it may stand in its lane.
     local lane = string.match(record, '^([^\n]*)\n', 63)
     redis.call('LREM', 'READY:' .. tag .. ':' .. lane, 1, id)
   end

@@ -43,7 +43,7 @@ pub(super) async fn denied_calls_go_back_to_the_head(bed: &Bed) {
         order.iter().filter(|id| **id != lapsed.id && **id != ended.id).cloned().collect();
     want.push(lapsed.id.clone());
     assert_eq!(again, want);
-    assert!(matches!(bed.start(back[0]).await, Ok(carillon::store::Applied::Stale(_))), "C3");
+    assert!(matches!(bed.start(back[0]).await, Started::Lost(_)), "C3");
 }
 
 pub(super) async fn a_lane_is_drained_by_priority(bed: &Bed) {

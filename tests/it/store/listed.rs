@@ -180,7 +180,7 @@ pub(super) async fn an_opt_out_ends_the_persons_calls_everywhere(bed: &Bed) {
         assert!(claimed.suppressed);
         assert!(matches!(
             bed.start(&claimed.call).await,
-            Ok(carillon::store::Applied::Refused { reason, .. }) if reason == "suppressed"
+            carillon::store::Started::Refused { reason, .. } if reason == "suppressed"
         ));
         let ended = bed.done_by(&claimed.call, Event::Suppressed).await;
         let ending = ended.ending().expect("over");

@@ -124,13 +124,8 @@ impl Bed {
         }
     }
 
-    pub(crate) async fn start(&self, call: &Call) -> Result<Applied, StoreError> {
-        match self.start_all(std::slice::from_ref(call)).await.remove(0) {
-            Started::Done(call) => Ok(Applied::Done(call, Vec::new())),
-            Started::Refused { reason, until, .. } => Ok(Applied::Refused { reason, until }),
-            Started::Lost(call) => Ok(Applied::Stale(call)),
-            Started::Unclear(_, error) => Err(error),
-        }
+    pub(crate) async fn start(&self, call: &Call) -> Started {
+        self.start_all(std::slice::from_ref(call)).await.remove(0)
     }
 
     pub(crate) async fn start_all(&self, calls: &[Call]) -> Vec<Started> {
@@ -145,7 +140,7 @@ impl Bed {
 
     pub(crate) async fn started(&self, call: &Call) -> Call {
         match self.start(call).await {
-            Ok(Applied::Done(call, _)) => *call,
+            Started::Done(call) => *call,
             other => panic!("{other:?}"),
         }
     }

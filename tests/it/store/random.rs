@@ -5,7 +5,7 @@ use std::time::Duration;
 use carillon::base::clock::{Clock, Millis};
 use carillon::domain::call::{Call, Event, HangUpCause, Phase};
 use carillon::domain::ids::Shard;
-use carillon::store::{Applied, Wants};
+use carillon::store::{Started, Wants};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -68,11 +68,11 @@ async fn step(bed: &Bed, call: Call, dice: u32) {
         (Phase::Queued, 2) => Event::Deferred { until: soon, reason: "window" },
         (Phase::Queued, 3) => Event::RecordingReady { recording: "RE1".into() },
         (Phase::Queued, _) => {
-            match bed.start(&call).await.expect("redis answers") {
-                Applied::Done(call, _) if dice == 4 => {
+            match bed.start(&call).await {
+                Started::Done(call) if dice == 4 => {
                     bed.apply(&call, Event::NotSent { until: soon }).await;
                 }
-                Applied::Done(call, _) => {
+                Started::Done(call) => {
                     let over = Event::HungUp {
                         leg: leg(&call),
                         cause: HangUpCause::Canceled,
@@ -81,7 +81,7 @@ async fn step(bed: &Bed, call: Call, dice: u32) {
                     };
                     bed.apply(&call, over).await;
                 }
-                Applied::Refused { reason, .. } if reason == "frequency" => {
+                Started::Refused { call, reason, .. } if reason == "frequency" => {
                     bed.apply(&call, Event::Expired).await;
                 }
                 _ => {}

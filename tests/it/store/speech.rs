@@ -38,8 +38,8 @@ pub(super) async fn a_turn_is_leased_resumed_and_answered_once(bed: &Bed) {
     let answer = Turn { n: 0, heard: said("first"), acts, notes, lines, dialogue };
     let mut change = resumed.call.change();
     change.apply(Event::TurnTaken(leg(&call), Box::new(answer)), &bed.rules, 1).expect("not stale");
-    assert!(matches!(bed.store.commit(change.clone(), Some("a"), None).await, Ok(Committed::Lost)));
-    assert!(matches!(bed.store.commit(change, Some("b"), None).await, Ok(Committed::Done(..))));
+    assert!(matches!(bed.store.commit(change.clone(), Some("a")).await, Ok(Committed::Lost)));
+    assert!(matches!(bed.store.commit(change, Some("b")).await, Ok(Committed::Done(..))));
     assert!(matches!(begin("late", "c", true).await, TurnLease::Done { turn: (1, 0), .. }));
     assert_eq!(bed.store.turn_answer(id).await.expect("read"), Some(((1, 0), Vec::new())));
 }

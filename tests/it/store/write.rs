@@ -3,7 +3,7 @@
 use carillon::base::clock::{Clock, DAY, HOUR};
 use carillon::domain::call::{Event, HangUpCause, Phase};
 use carillon::domain::ids::CampaignId;
-use carillon::store::{Applied, Committed, OutboxCounts, Scope, Settle};
+use carillon::store::{Applied, Committed, OutboxCounts, Scope, Settle, Started};
 
 use super::{Bed, LONG, key, leg};
 
@@ -11,11 +11,11 @@ pub(super) async fn a_stale_epoch_never_writes(bed: &Bed) {
     let ours = bed.claimed(&bed.call(1, None)).await;
     let mut change = ours.clone().change();
     change.apply(Event::RecordingStarted { recording: "RE1".into() }, &bed.rules, 1).expect("not stale");
-    assert!(matches!(bed.store.commit(change.clone(), None, None).await, Ok(Committed::Done(..))));
-    assert!(matches!(bed.store.commit(change, None, None).await, Ok(Committed::Conflict(_))), "version");
+    assert!(matches!(bed.store.commit(change.clone(), None).await, Ok(Committed::Done(..))));
+    assert!(matches!(bed.store.commit(change, None).await, Ok(Committed::Conflict(_))), "version");
     bed.redis.cmd(&["ZADD", &format!("DUE:{{s{:02}}}", ours.id.shard().0), "1", ours.id.as_str()]).await;
     bed.claims(ours.id.shard(), LONG).await;
-    assert!(matches!(bed.start(&ours).await, Ok(Applied::Stale(_))), "C3");
+    assert!(matches!(bed.start(&ours).await, Started::Lost(_)), "C3");
     assert_eq!(bed.load(&ours.id).await.phase(), Phase::Queued);
     // What is seen is a fact whoever holds the lease.
     let seen = bed.done_by(&ours, Event::Rang(leg(&ours))).await;
@@ -37,7 +37,7 @@ pub(super) async fn a_dial_is_checked_against_the_person(bed: &Bed) {
     let first = bed.started(&bed.claimed(&calls[0]).await).await;
     let second = bed.claimed(&calls[1]).await;
     let refusal = |answer| match answer {
-        Ok(Applied::Refused { reason, until }) => (reason, until),
+        Started::Refused { reason, until, .. } => (reason, until),
         other => panic!("{other:?}"),
     };
     assert_eq!(refusal(bed.start(&second).await).0, "leg_outstanding");
@@ -76,7 +76,7 @@ pub(super) async fn an_opt_out_finds_the_others(bed: &Bed) {
     }
     assert_eq!(claims.calls.len(), 3);
     let late = claims.calls.iter().find(|c| c.call.id == waiting.id).expect("found").call.clone();
-    assert!(matches!(bed.start(&late).await, Ok(Applied::Refused { reason, .. }) if reason == "suppressed"));
+    assert!(matches!(bed.start(&late).await, Started::Refused { reason, .. } if reason == "suppressed"));
     let number = talking.body.phone.e164();
     let entry = bed.store.suppressed(number, Clock::System.now()).await.expect("read").expect("listed");
     assert_eq!(entry.evidence.as_deref(), Some("never again"));
