@@ -99,6 +99,9 @@ pub(crate) async fn a_number_that_nobody_answers_rests(bed: &Bed) {
 pub(crate) async fn a_number_without_one_answer_rests_and_another_serves(bed: &Bed) {
     let campaign = running(bed, |_| {}).await;
     let mut desk = Desk::of(bed, 0.0, 0).await;
+    // The last one that calls never rests: there is another.
+    desk.callers = vec![caller("other")];
+    desk.leg(&campaign.id, "1415", LegOutcome::Answered).await;
     desk.callers = vec![caller("mute"), caller("other")];
     for _ in 0..50 {
         desk.leg(&campaign.id, "1415", LegOutcome::NoAnswer).await;
