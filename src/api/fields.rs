@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, header};
 use serde_json::{Map, Value};
 
@@ -81,6 +81,16 @@ impl Fields {
             other => self.wrong(name, format!("must be a string, not {}", kind_of(&other))),
         }
         None
+    }
+
+    /// The same for what lists, logs and terminals show in one line: control characters are refused.
+    pub(super) fn line(&mut self, name: &str, max: usize) -> Option<String> {
+        let text = self.text(name, max)?;
+        if text.chars().any(char::is_control) {
+            self.wrong(name, "has control characters");
+            return None;
+        }
+        Some(text)
     }
 
     /// A moment in RFC 3339, as Unix ms.
@@ -263,18 +273,26 @@ pub(super) fn malformed(error: &serde_json::Error) -> Problem {
 
 /// Reads a small JSON body, an object, whole.
 pub(super) async fn small_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Fields, Problem> {
+    wants_json(headers)?;
+    object_of(&whole(body, limit).await?)
+}
+
+fn wants_json(headers: &HeaderMap) -> Result<(), Problem> {
     let media = media_type(headers);
-    if media != "application/json" && !media.ends_with("+json") {
-        return Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"));
+    if media == "application/json" || media.ends_with("+json") {
+        return Ok(());
     }
-    let bytes = to_bytes(body, limit).await.map_err(|e| {
+    Err(Problem::new(Kind::UnsupportedMediaType, "send application/json"))
+}
+
+async fn whole(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    to_bytes(body, limit).await.map_err(|e| {
         if is_too_large(&e) {
             Problem::new(Kind::PayloadTooLarge, format!("at most {limit} bytes are read here"))
         } else {
             Problem::new(Kind::BrokenBody, "the body was broken off")
         }
-    })?;
-    object_of(&bytes)
+    })
 }
 
 /// The same where a body is no must: none at all is an empty object.
@@ -283,13 +301,11 @@ pub(super) async fn small_json_or_none(
     body: Body,
     limit: usize,
 ) -> Result<Fields, Problem> {
-    if headers.get(header::CONTENT_TYPE).is_none() {
-        let bytes = to_bytes(body, limit).await.map_err(|_| {
-            Problem::new(Kind::PayloadTooLarge, format!("at most {limit} bytes are read here"))
-        })?;
-        return if bytes.is_empty() { Ok(Fields::new("", Map::new())) } else { object_of(&bytes) };
+    if headers.contains_key(header::CONTENT_TYPE) {
+        wants_json(headers)?;
     }
-    small_json(headers, body, limit).await
+    let bytes = whole(body, limit).await?;
+    if bytes.is_empty() { Ok(Fields::new("", Map::new())) } else { object_of(&bytes) }
 }
 
 fn object_of(bytes: &[u8]) -> Result<Fields, Problem> {

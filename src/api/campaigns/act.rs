@@ -182,7 +182,7 @@ async fn step(
 ) -> Result<Json<CampaignView>, Problem> {
     let id = parse(id)?;
     let mut fields = small_json_or_none(headers, body, app.api.config.body_limit).await?;
-    let why = fields.text("why", 500);
+    let why = fields.line("why", 500);
     settings::finish(fields)?;
     let (by, now) = (by(client), app.api.clock.now());
     let changed = app

@@ -89,7 +89,7 @@ pub(super) fn take(fields: &mut Fields, app: &App, it: &mut Campaign, now: Milli
             *place = value;
         }
     }
-    set(&mut it.name, fields.text("name", 200));
+    set(&mut it.name, fields.line("name", 200));
     set(&mut it.agent, row::agent(fields, app));
     set(&mut it.voicemail, row::voicemail(fields));
     set(&mut it.webhook_url, row::webhook_url(fields, app));

@@ -26,7 +26,7 @@ pub(in crate::api) async fn read(
         let mut input: &[u8] = &piece;
         let at_end = input.is_empty();
         loop {
-            match records.next(&mut input) {
+            match records.next(&mut input, at_end) {
                 Step::NeedsMore | Step::End => break,
                 Step::TooLong if header.is_none() => {
                     return Err(bad_header("the header row is too long"));
@@ -45,7 +45,16 @@ pub(in crate::api) async fn read(
                 Step::Record => match &header {
                     // Rows without any text may stand above the header, too.
                     None if records.fields().all(|cell| cell.trim_ascii().is_empty()) => {}
+                    None if records.unclosed => {
+                        return Err(bad_header("a quotation mark in the header row is never closed"));
+                    }
                     None => header = Some(Header::read(records.fields(), mapping)?),
+                    Some(_) if records.unclosed => {
+                        // All rows below it stand in one of its cells.
+                        let reason = "a quotation mark in it is never closed; nothing after it was read";
+                        let error = FieldError::new("", reason).code("malformed_row");
+                        list.offer(records.row, Err(vec![error])).await?;
+                    }
                     Some(header) => {
                         if let Some(row) = header.row(records.fields(), list) {
                             list.offer(records.row, row).await?;
@@ -84,6 +93,10 @@ struct Records {
     written: usize,
     fields: usize,
     complete: bool,
+    /// Its last record has been ended.
+    closed: bool,
+    /// The file ended inside quotation marks.
+    unclosed: bool,
     /// The record's row, as a spreadsheet shows it: blank lines count, those inside quotation marks do not.
     row: u64,
     /// Line feeds inside quotation marks so far.
@@ -121,18 +134,32 @@ impl Records {
             written: 0,
             fields: 0,
             complete: false,
+            closed: false,
+            unclosed: false,
             row: 0,
             inside: 0,
             last: 0,
         }
     }
 
-    /// Goes on with `input`, of which it takes what it used; an empty input is the end of the file.
-    fn next(&mut self, input: &mut &[u8]) -> Step {
+    /// Goes on with `input`, of which it takes what it used; at the end of the file there is no more of it.
+    fn next(&mut self, input: &mut &[u8], at_end: bool) -> Step {
         if std::mem::take(&mut self.complete) {
             (self.written, self.fields) = (0, 0);
         }
-        let at_end = input.is_empty();
+        if at_end && !std::mem::replace(&mut self.closed, true) {
+            // A last line feed ends the last record; only inside quotation marks it is a part of a cell.
+            let before = self.written;
+            let step = self.read(&mut b"\n".as_slice(), false);
+            self.unclosed = matches!(step, Step::NeedsMore) && self.written > before;
+            if !matches!(step, Step::NeedsMore) {
+                return step;
+            }
+        }
+        self.read(input, at_end)
+    }
+
+    fn read(&mut self, input: &mut &[u8], at_end: bool) -> Step {
         loop {
             if input.is_empty() && !at_end {
                 return Step::NeedsMore;
@@ -223,7 +250,7 @@ mod tests {
         let mut out = Vec::new();
         for piece in text.chunks(step).chain([&b""[..]]) {
             let mut input = piece;
-            while let Step::Record = records.next(&mut input) {
+            while let Step::Record = records.next(&mut input, piece.is_empty()) {
                 out.push(records.fields().map(|f| String::from_utf8_lossy(f).into_owned()).collect());
             }
         }
@@ -237,6 +264,27 @@ mod tests {
             [vec!["phone", "name"], vec!["+14155550100", "Smith, \"J\"\nJr"], vec!["+14155550101", "Ann"]];
         for step in 1..text.len() {
             assert_eq!(cut(text, step), expected, "in pieces of {step}");
+        }
+    }
+
+    #[test]
+    fn a_quotation_mark_that_is_never_closed_is_seen() {
+        for (text, expected) in [
+            ("phone,name\n1,\"Ada\n2,Bob\n", true),
+            ("phone,name\n1,\"Ada", true),
+            ("phone,name\n1,\"say \"\"hi\"\"", true),
+            ("phone,name\n1,\"Ada\"", false),
+            ("phone,name\n1,\"Ada\"\n\n", false),
+            ("phone,name\n1,5\" pipe\n", false),
+            ("phone,name\n1,A", false),
+            ("", false),
+        ] {
+            let mut records = Records::new(b',');
+            for piece in [text.as_bytes(), b""] {
+                let mut input = piece;
+                while let Step::Record = records.next(&mut input, piece.is_empty()) {}
+            }
+            assert_eq!(records.unclosed, expected, "{text:?}");
         }
     }
 
@@ -262,7 +310,7 @@ mod tests {
                 let mut rows = Vec::new();
                 for piece in text.as_bytes().chunks(step).chain([&b""[..]]) {
                     let mut input = piece;
-                    while let Step::Record = records.next(&mut input) {
+                    while let Step::Record = records.next(&mut input, piece.is_empty()) {
                         rows.push(records.row);
                     }
                 }
@@ -278,7 +326,7 @@ mod tests {
         let mut ended = false;
         for _ in 0..10 {
             let mut input: &[u8] = &piece;
-            ended |= matches!(records.next(&mut input), Step::TooLong);
+            ended |= matches!(records.next(&mut input, false), Step::TooLong);
         }
         assert!(ended && records.text.len() <= RECORD);
     }

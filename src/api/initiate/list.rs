@@ -64,7 +64,7 @@ impl<'a> List<'a> {
             None => {}
             Some(Value::Object(object)) => {
                 let mut own = Fields::new("campaign.", object);
-                campaign.name = own.text("name", 200);
+                campaign.name = own.line("name", 200);
                 campaign.agent = row::agent(&mut own, app);
                 campaign.voicemail = row::voicemail(&mut own);
                 campaign.webhook_url = row::webhook_url(&mut own, app);
@@ -86,7 +86,7 @@ impl<'a> List<'a> {
         let now = app.api.clock.now();
         let mut fields = query.fields();
         let mut campaign = Campaign::new(CampaignId::random(), now);
-        campaign.name = fields.text("campaign", 200);
+        campaign.name = fields.line("campaign", 200);
         let shared = shared_of_query(app, fields, now)?;
         Ok(Self::makes(app, now, campaign, shared))
     }

@@ -2,8 +2,15 @@
 
 use std::fmt::Write;
 
+/// A text that comes from elsewhere, without what a terminal would obey.
+pub(super) fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
 /// A table with its columns as wide as their widest cell; numbers are set to the right.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let width = |i: usize| {
         let cells = rows.iter().filter_map(|row| row.get(i)).map(|c| c.chars().count());
         cells.chain([head[i].chars().count()]).max().unwrap_or(0)
@@ -30,7 +37,7 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
             .map(String::as_str)
             .collect::<Vec<_>>(),
     );
-    for row in rows {
+    for row in &rows {
         line(&row.iter().map(String::as_str).collect::<Vec<_>>());
     }
     out
@@ -39,6 +46,12 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_commands_no_terminal() {
+        let rows = [vec!["a\u{1b}[2J\nb".into()]];
+        assert_eq!(table(&["name"], &rows), "name\n-------\na\u{fffd}[2J\u{fffd}b\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use reqwest::{RequestBuilder, header};
 use serde_json::Value;
 
+use crate::app::cli::table::shown;
+
 /// How many rejected rows are printed.
 const SHOWN_ERRORS: usize = 20;
 
@@ -90,7 +92,7 @@ pub(super) fn error_line(error: &Value) -> String {
         error["field"].as_str().filter(|f| !f.is_empty()).map(|f| format!("{f} ")).unwrap_or_default();
     let value =
         error["value"].as_str().filter(|v| !v.is_empty()).map(|v| format!("{v:?} ")).unwrap_or_default();
-    format!("{row}{field}{value}{}", error["reason"].as_str().unwrap_or("is not valid"))
+    shown(&format!("{row}{field}{value}{}", error["reason"].as_str().unwrap_or("is not valid")))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::app::cli::table::table;
+use crate::app::cli::table::{shown, table};
 
 /// How many rows are shown in columns; all of them go into a file.
 pub(super) const MOST_ROWS: usize = 200;
@@ -13,7 +13,7 @@ pub(super) const MOST_ROWS: usize = 200;
 /// A value as a cell: what is missing is empty.
 fn cell(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => shown(text),
         Value::Null => String::new(),
         Value::Number(n) => match n.as_f64() {
             Some(f) if n.as_u64().is_none() && n.as_i64().is_none() => format!("{f:.1}"),
@@ -108,7 +108,7 @@ pub(super) fn transition(step: &Value) -> String {
         let _ = write!(line, " by {by}");
     }
     if let Some(why) = step["why"].as_str() {
-        let _ = write!(line, ": {why}");
+        let _ = write!(line, ": {}", shown(why));
     }
     line
 }
@@ -135,7 +135,7 @@ pub(super) fn outcome(view: &Value) -> String {
     if let Some(step) = view["history"].as_array().and_then(|steps| steps.last())
         && let Some(why) = step["why"].as_str()
     {
-        let _ = write!(out, " ({why})");
+        let _ = write!(out, " ({})", shown(why));
     }
     out.push('\n');
     out
