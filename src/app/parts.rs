@@ -23,6 +23,9 @@ use crate::transport::{Transport, TurnTiming};
 /// The agent of a call that names none.
 pub(super) const DEFAULT_AGENT: &str = "interview";
 
+/// How long the carrier gets to answer.
+const CARRIER_TIMEOUT: Duration = Duration::from_secs(8);
+
 /// The edges and what they share.
 #[derive(Clone)]
 pub(super) struct Parts {
@@ -84,7 +87,7 @@ pub(super) fn twilio(config: &Config) -> anyhow::Result<Twilio> {
         auth_token: config.twilio.auth_token.clone(),
         base_url: config.twilio.base_url.clone(),
         // Below the dial's lease, with room for the commit after it.
-        timeout: Duration::from_secs(8),
+        timeout: CARRIER_TIMEOUT,
         connect_timeout: Duration::from_secs(3),
     })?)
 }
@@ -171,9 +174,15 @@ impl Parts {
                 leg_wait: self.scaled(20 * SECOND, SECOND),
                 // A tenth of a second may pass between moment and arrival; a quarter of it is left for the way.
                 use_by: Duration::from_millis(75),
+                // Where replicas have every dial before it leaves, none is forgotten; the carrier is asked all the same.
+                hold: match config.redis.wait_replicas {
+                    0 => CARRIER_TIMEOUT + Duration::from_secs(1),
+                    _ => Duration::from_secs(1),
+                },
                 slot_grace: self.scaled(60 * SECOND, self.claim_lease() + 2 * SECOND),
             }),
             effects: self.effects.clone(),
+            holds: Arc::default(),
             senses: Arc::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),

@@ -123,6 +123,8 @@ impl Worker {
         let steps = Arc::new(Semaphore::new(worker.concurrency));
         let tasks = TaskTracker::new();
         let mut round = Round::new();
+        let (dialer, over) = (worker.dialer.clone(), stop.clone());
+        tasks.spawn(async move { dialer.keep_reconciled(&over).await });
         while !stop.is_cancelled() {
             let next = match worker.round(&mut round, &steps, &tasks, &stop).await {
                 Ok(next) => {
@@ -221,7 +223,9 @@ impl Worker {
         let asked: Vec<(Shard, Wants)> = (0..SHARDS)
             .zip(&round.looks)
             .filter_map(|(i, look)| {
-                let campaigns = wants.remove(&i);
+                let rests = self.dialer.holds.has(Shard(i));
+                let campaigns = wants.remove(&i).filter(|_| !rests);
+                let urgent = if rests { 0 } else { urgent };
                 let asked = campaigns.is_some() || *look <= soon;
                 asked.then(|| (Shard(i), Wants { live, urgent, campaigns: campaigns.unwrap_or_default() }))
             })

@@ -279,7 +279,7 @@ impl Dialer {
         mut ring: impl FnMut(Box<Call>),
     ) -> Result<(), StoreError> {
         let checks = StartChecks { leg_wait: self.config.leg_wait };
-        let (mut deferred, mut banned) = (Vec::new(), Vec::new());
+        let (mut deferred, mut banned, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for started in self.store.start(starts, &self.rules, checks).await {
             match started {
                 Started::Done(call) => ring(call),
@@ -294,14 +294,28 @@ impl Dialer {
                     }
                 }
                 Started::Lost(call) => releases.push(unplaced(&call)),
+                Started::Held(call) => {
+                    self.holds.note(call.id.shard());
+                    releases.push(unplaced(&call));
+                    held.push(call);
+                }
+                Started::Unreplicated(call) => {
+                    tracing::warn!(call_id = %call.id, "too few replicas took a dial over; it does not leave");
+                    let until = self.clock.now() + SECOND;
+                    banned.push((*call, Event::NotSent { until }));
+                }
                 Started::Unclear(call, error) => {
                     tracing::warn!(call_id = %call.id, %error, "a dial was left to its lease");
                 }
             }
         }
-        let (banned, deferred) =
-            futures::join!(self.apply_all(banned), self.store.defer(deferred, &self.rules));
-        banned.and(deferred)
+        let held: Vec<&Call> = held.iter().map(|call| &**call).collect();
+        let (banned, deferred, held) = futures::join!(
+            self.apply_all(banned),
+            self.store.defer(deferred, &self.rules),
+            self.store.put_back(&held)
+        );
+        banned.and(deferred).and(held)
     }
 
     /// What a refused start makes of a call: it waits with the reason, never less than a moment, or it is over.

@@ -17,6 +17,11 @@ use crate::store::{Start, StoreError};
 /// How long before its moment a call is started that was granted a far one.
 const RUN_UP: Duration = Duration::from_millis(150);
 
+/// How long what came of a dial is tried to be written: longer than a failover takes.
+const NOTE_WITHIN: Duration = Duration::from_secs(60);
+/// The pause between two tries.
+const NOTE_AGAIN: Duration = Duration::from_millis(250);
+
 /// A call that was granted a moment.
 #[derive(Debug)]
 pub struct DialOrder {
@@ -77,7 +82,22 @@ impl Dialer {
         self.senses.note(&outcome);
         let (event, label) = self.consequence(&call, outcome);
         self.metrics.dial_outcomes.with_label_values(&[label]).inc();
-        self.apply(*call, event).await.map(drop)
+        self.note_down(*call, event, stop).await
+    }
+
+    /// Writes what came of a dial, however long Redis is away: a sid that nobody wrote down must be looked for, and one
+    /// that a failover forgot is adopted by this.
+    async fn note_down(&self, call: Call, event: Event, stop: &CancellationToken) -> Result<(), StoreError> {
+        let give_up = Instant::now() + NOTE_WITHIN;
+        loop {
+            match self.apply(call.clone(), event.clone()).await {
+                Err(StoreError::Redis(why)) if Instant::now() < give_up && !stop.is_cancelled() => {
+                    tracing::debug!(call_id = %call.id, why, "what came of a dial is written again");
+                    tokio::time::sleep(NOTE_AGAIN).await;
+                }
+                other => return other.map(drop),
+            }
+        }
     }
 
     async fn post(&self, call: &Call, voicemail: Voicemail) -> DialOutcome {

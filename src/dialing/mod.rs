@@ -12,6 +12,7 @@
 //! | `gates` | what carrier, model and outbox say of themselves, for pacing |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
 //! | `openings` | when a call may next be dialed, for who promises a time |
+//! | `reconcile` | after a failover: dials that the new primary forgot, found at the carrier |
 //! | `effects` | what a commit leaves to do at the carrier |
 //! | `sweep` | capacity slots that nobody gave back |
 
@@ -23,6 +24,7 @@ mod effects;
 mod gates;
 mod hopper;
 mod openings;
+mod reconcile;
 mod sweep;
 mod verdict;
 mod watch;
@@ -44,6 +46,7 @@ pub use dial::DialOrder;
 pub use effects::Effects;
 pub use gates::{Gates, Senses};
 pub use hopper::Hopper;
+pub use reconcile::Holds;
 
 /// What dialing needs to know.
 #[derive(Clone)]
@@ -70,6 +73,8 @@ pub struct DialConfig {
     pub leg_wait: Millis,
     /// How long after its moment a dial may still leave.
     pub use_by: Duration,
+    /// After a Redis primary was replaced: how long until the carrier knows of every dial that was on its way to it.
+    pub hold: Duration,
     /// A slot younger than this may belong to a dial that is just being started: longer than a claim's lease.
     pub slot_grace: Millis,
 }
@@ -89,6 +94,8 @@ pub struct Dialer {
     pub config: Arc<DialConfig>,
     /// What is left to do after commits.
     pub effects: Effects,
+    /// Shards that rest since their server was replaced.
+    pub holds: Arc<Holds>,
     /// What was learned of the carrier since the last permit.
     pub senses: Arc<Senses>,
     /// Counters.

@@ -102,7 +102,7 @@ impl Dialer {
 }
 
 /// What the carrier's view of a call says that we may not know; `None` where it only waits.
-fn event_of(view: &CallView, leg: Leg) -> Option<Event> {
+pub(super) fn event_of(view: &CallView, leg: Leg) -> Option<Event> {
     let hung_up = |cause| {
         Some(Event::HungUp {
             leg: leg.clone(),

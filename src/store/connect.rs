@@ -30,6 +30,8 @@ pub struct RedisConfig {
     pub default_webhook_url: Option<String>,
     /// Most attempts to one number in the window: the frequency cap.
     pub frequency_cap: u32,
+    /// Replicas that must have a dial before it leaves (`REDIS_WAIT_REPLICAS`); 0 = none.
+    pub wait_replicas: u32,
     /// Accept a server that may evict keys? Never in production: an evicting Redis loses queued calls.
     pub allow_eviction: bool,
 }
@@ -78,6 +80,8 @@ pub struct RedisHealth {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    /// For writes that wait for replicas: it sends nothing twice.
+    pub(super) durable: Option<fred::clients::Client>,
     pub(super) config: Arc<RedisConfig>,
     pub(super) clock: Clock,
     pub(super) campaigns: Arc<super::campaigns::Cache>,
@@ -97,8 +101,8 @@ impl Store {
             let left = deadline.saturating_duration_since(Instant::now());
             // `init`, not `connect` and `wait_for_connect`: the latter subscribes after the fact, and where the connection
             // is made in between it waits for ever.
-            let why = match tokio::time::timeout(left, store.pool.init()).await {
-                Ok(Ok(_)) => break store,
+            let why = match tokio::time::timeout(left, store.init()).await {
+                Ok(Ok(())) => break store,
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "no answer".to_owned(),
             };
@@ -113,6 +117,14 @@ impl Store {
         };
         store.check().await?;
         Ok(store)
+    }
+
+    async fn init(&self) -> Result<(), Error> {
+        self.pool.init().await?;
+        if let Some(client) = &self.durable {
+            client.init().await?;
+        }
+        Ok(())
     }
 
     fn open(config: RedisConfig, clock: Clock) -> Result<Self, StoreError> {
@@ -156,7 +168,18 @@ impl Store {
         });
         builder.set_policy(ReconnectPolicy::new_constant(0, 100));
         let pool = builder.build_pool(connections)?;
-        Ok(Self { pool, config: Arc::new(config), clock, campaigns: Arc::default(), asker: Arc::default() })
+        let durable = match config.wait_replicas {
+            0 => None,
+            _ => Some(builder.with_connection_config(|c| c.max_command_attempts = 1).build()?),
+        };
+        Ok(Self {
+            pool,
+            durable,
+            config: Arc::new(config),
+            clock,
+            campaigns: Arc::default(),
+            asker: Arc::default(),
+        })
     }
 
     pub(super) fn client(&self) -> &fred::clients::Client {
@@ -251,6 +274,9 @@ impl Store {
     /// Lets go of the connections.
     pub async fn close(&self) {
         let _ = self.pool.quit().await;
+        if let Some(client) = &self.durable {
+            let _ = client.quit().await;
+        }
     }
 
     /// Any command, for the few places where no typed one fits.

@@ -24,6 +24,10 @@ pub(super) fn journal(id: &CallId) -> String {
 pub(super) fn due(shard: Shard) -> String {
     format!("DUE:{}", tag(shard))
 }
+/// The server that the shard was dialed from last.
+pub(super) fn server(shard: Shard) -> String {
+    format!("SERVER:{}", tag(shard))
+}
 pub(super) fn active(shard: Shard) -> String {
     format!("ACTIVE:{}", tag(shard))
 }

@@ -6,6 +6,7 @@
 //! | `keys` | every key's name |
 //! | `scripts` | the Lua scripts and how they are called |
 //! | `calls` | submit, load, claim |
+//! | `fence` | which server each shard was dialed from last; replicas waited for
 //! | `start` | claimed calls that wait: dials started, put off, put back, in batches |
 //! | `commit` | the write door |
 //! | `audit` | lines of evidence until they are sealed, and the heads of their chains |
@@ -34,6 +35,7 @@ mod campaigns;
 mod capacity;
 mod commit;
 mod connect;
+mod fence;
 mod idempotency;
 mod keys;
 mod nodes;
@@ -61,6 +63,7 @@ pub use capacity::{
 };
 pub use commit::{Applied, Committed};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
+pub use fence::Held;
 pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use preview::{Preview, WaitingCursor};

@@ -41,6 +41,7 @@ scripts! {
     CLAIM = "claim",
     YIELD = "yield",
     DEFER = "defer",
+    FENCE = "fence",
     START = "start",
     COMMIT = "commit",
     PERMIT = "permit" of [
@@ -66,6 +67,9 @@ scripts! {
     UNLIST = "unlist",
     PREVIEW = "preview",
 }
+
+/// Run together with a WAIT, see `fence`.
+pub(super) const CONFIRM: &str = include_str!("scripts/confirm.lua");
 
 impl Script {
     /// Runs it.

@@ -54,6 +54,10 @@ pub enum Started {
     },
     /// It is somebody else's by now, or over, or gone: nothing was written.
     Lost(Box<Call>),
+    /// The shard's server was replaced: nothing is dialed from it until the carrier was asked. Nothing was written.
+    Held(Box<Call>),
+    /// `DialStarted` is written and too few replicas have it: it must not be dialed.
+    Unreplicated(Box<Call>),
     /// Redis did not answer: it may be started or not. It must not be dialed; its lease brings it back.
     Unclear(Box<Call>, StoreError),
 }
@@ -144,6 +148,7 @@ impl Store {
             keys::dnc_version(shard),
             keys::stats(shard, &day),
             keys::audit(shard),
+            keys::server(shard),
         ];
         let mut args = vec![
             keys::tag(shard),
@@ -192,12 +197,19 @@ impl Store {
                 return (done, again);
             }
         };
+        if rows.first().map(scripts::text).as_deref() == Some("held") {
+            done.extend(asked.into_iter().map(|(start, _)| Started::Held(Box::new(start.call))));
+            return (done, again);
+        }
+        let begun = rows.chunks_exact(3).any(|row| row.first().map(scripts::text).as_deref() == Some("ok"));
+        let replicated = !begun || self.replicated(shard).await.unwrap_or(false);
         let mut rows = rows.chunks_exact(3);
         for (mut start, call) in asked {
             let row = rows.next().unwrap_or_default();
             let text = row.get(1).map(scripts::text).unwrap_or_default();
             done.push(match row.first().map(scripts::text).as_deref() {
-                Some("ok") => Started::Done(Box::new(call)),
+                Some("ok") if replicated => Started::Done(Box::new(call)),
+                Some("ok") => Started::Unreplicated(Box::new(call)),
                 Some("refused") => Started::Refused {
                     call: Box::new(start.call),
                     reason: text,

@@ -65,6 +65,7 @@ impl TestRedis {
             phone_hash_key: Arc::new(SecretBox::new(Box::new(b"a key for tests".to_vec()))),
             default_webhook_url: Some("https://hooks.example.com/default".into()),
             frequency_cap: 3,
+            wait_replicas: 0,
             allow_eviction: false,
         };
         Store::connect(config, clock).await.expect("the server that was just started")

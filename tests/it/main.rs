@@ -11,6 +11,7 @@
 //! | `outbox` | does every event arrive, in order, whatever the receivers do |
 //! | `store` | does the store keep its word on a real server |
 //! | `cluster` | and on a real cluster |
+//! | `soak` | a whole campaign while everything fails; a short one runs among `faults` |
 //! | `readme` | does what the README prints work when it is pasted |
 //! | `openapi` | do our requests agree with the vendor's own description |
 
@@ -21,6 +22,7 @@ mod journeys;
 mod openapi;
 mod outbox;
 mod readme;
+mod soak;
 mod store;
 mod support;
 mod tidy;

@@ -216,6 +216,7 @@ impl Config {
             phone_hash_key: redis.phone_hash_key,
             default_webhook_url: None,
             frequency_cap: 1,
+            wait_replicas: 0,
             allow_eviction: true,
         });
         Ok((s3, redis))
@@ -229,6 +230,7 @@ impl Config {
             phone_hash_key: Arc::clone(&self.redis.phone_hash_key),
             default_webhook_url: self.webhook.default_url.as_ref().map(|url| url.expose_secret().to_owned()),
             frequency_cap: self.calling.frequency_cap,
+            wait_replicas: self.redis.wait_replicas,
             allow_eviction: self.redis.allow_eviction,
         }
     }

@@ -9,7 +9,7 @@ use secrecy::{SecretBox, SecretString};
 use url::Url;
 
 use super::Environment;
-use super::reader::{Reader, flag};
+use super::reader::{Reader, flag, whole};
 
 /// The most connections that the store opens (`?max_connections=`).
 const MOST_CONNECTIONS: usize = 64;
@@ -21,6 +21,8 @@ pub struct RedisSection {
     pub url: SecretString,
     /// `PHONE_HASH_KEY`: the bytes of the text as it stands, whatever it encodes, so that every release hashes alike.
     pub phone_hash_key: Arc<SecretBox<Vec<u8>>>,
+    /// `REDIS_WAIT_REPLICAS`.
+    pub wait_replicas: u32,
     /// `REDIS_ALLOW_EVICTION`.
     pub allow_eviction: bool,
 }
@@ -45,7 +47,13 @@ impl RedisSection {
         if allow_eviction == Some(true) && environment == Some(Environment::Production) {
             from.warn("REDIS_ALLOW_EVICTION", "is true in production: a full Redis will lose queued calls");
         }
-        Some(Self { url: url?, phone_hash_key: phone_hash_key?, allow_eviction: allow_eviction? })
+        let wait_replicas = from.read("REDIS_WAIT_REPLICAS", whole(0, 5));
+        Some(Self {
+            wait_replicas: wait_replicas?,
+            url: url?,
+            phone_hash_key: phone_hash_key?,
+            allow_eviction: allow_eviction?,
+        })
     }
 }
 

@@ -34,6 +34,11 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
         "redis://, redis-sentinel:// or redis-cluster:// (rediss… with TLS). ?max_connections= sets the pool, &node=host:port names further nodes, &sentinelServiceName= the service behind a sentinel.",
     ),
     (
+        "REDIS_WAIT_REPLICAS",
+        "0",
+        "Replicas of Redis that must have a dial before it leaves. With 1 a failover to that replica forgets no dial; where none answers nothing is dialed.",
+    ),
+    (
         "REDIS_ALLOW_EVICTION",
         "false",
         "Accept a Redis that may evict keys. It then loses queued calls and webhooks: never in production.",

@@ -131,9 +131,19 @@ impl Twilio {
         from: &str,
         not_before: Millis,
     ) -> Result<Vec<CallView>, CarrierError> {
-        let query = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs([("To", to.e164()), ("From", from), ("PageSize", "50")])
-            .finish();
+        self.list(&[("To", to.e164()), ("From", from), ("PageSize", "50")], not_before).await
+    }
+
+    /// Every call of the account that Twilio took at or after `not_before`, newest first.
+    ///
+    /// # Errors
+    /// As for [`Self::find`].
+    pub async fn recent(&self, not_before: Millis) -> Result<Vec<CallView>, CarrierError> {
+        self.list(&[("PageSize", "1000")], not_before).await
+    }
+
+    async fn list(&self, asked: &[(&str, &str)], not_before: Millis) -> Result<Vec<CallView>, CarrierError> {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).finish();
         let mut path = self.path(format_args!("/Calls.json?{query}"));
         let mut found = Vec::new();
         for _ in 0..MAX_PAGES {

@@ -37,6 +37,9 @@ pub struct Book {
     /// Where in `legs` a sid stands.
     #[serde(skip)]
     by_sid: HashMap<String, usize>,
+    /// How often a webhook's id was accepted.
+    #[serde(skip)]
+    accepted: HashMap<String, usize>,
 }
 
 impl Book {
@@ -189,9 +192,11 @@ impl Ledger {
     pub(crate) fn delivery(&self, make: impl FnOnce(usize, usize) -> Delivery, id: &str) {
         let delivery = {
             let mut book = self.book();
-            let before =
-                book.webhooks.iter().filter(|d| d.id == id && (200..300).contains(&d.answered)).count();
+            let before = book.accepted.get(id).copied().unwrap_or(0);
             let delivery = make(book.webhooks.len(), before);
+            if (200..300).contains(&delivery.answered) {
+                book.accepted.insert(id.to_owned(), before + 1);
+            }
             book.webhooks.push(delivery.clone());
             delivery
         };

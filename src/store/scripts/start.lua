@@ -1,16 +1,27 @@
 -- Starts the dials of one shard: all checks of each person, then the record, its lease, the person's counters and the line
 -- of evidence, in one step for each call: what is refused leaves no trace.
--- KEYS: 1 DUE  2 SUPPRESSION  3 PREFIXES  4 DNC_VERSION  5 STATS day  6 AUDIT
+-- KEYS: 1 DUE  2 SUPPRESSION  3 PREFIXES  4 DNC_VERSION  5 STATS day  6 AUDIT  7 SERVER
 -- ARGV: 1 key tag "{sNN}"  2 most calls to one number in the window  3 window (ms)  4 how soon to look again while another
 --       call to the person has a leg out (ms)  5 name of the hour's counter of started calls
 --       then for each call: id, version and epoch as they were read (8 hex digits each), new record, due (ms), attempt,
 --       number (E.164), campaign or "", evidence (a JSON object that is not empty), the reason it waited for or ""
 -- RETURNS: for each call three values: "ok", "", calls in the window before this one | "refused", reason, when to look
---          again (ms) | "conflict", the record as it stands, 0 | "gone", "", 0
+--          again (ms) | "conflict", the record as it stands, 0 | "gone", "", 0;
+--          or "held" alone: the server is not the one that this shard was dialed from last (see store/fence.rs)
 -- IDEMPOTENT BY: the token in the record's head; a re-sent start finds its own token and answers "ok"
 local tag, cap, window, leg_wait = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local info = redis.pcall('INFO', 'replication')
+local server = type(info) == 'string' and string.match(info, 'master_replid:(%x+)')
+if server then
+  local known = redis.call('GET', KEYS[7])
+  if not known then
+    redis.call('SET', KEYS[7], server)
+  elseif known ~= server then
+    return {'held'}
+  end
+end
 local listed, prefixed = redis.call('EXISTS', KEYS[2]) == 1, redis.call('EXISTS', KEYS[3]) == 1
 local dnc = redis.call('GET', KEYS[4]) or '0'
 

@@ -7,14 +7,18 @@
 //! | `random` | any process, at any time, while a long list is dialed |
 //! | `evidence` | the node that seals evidence, and the evidence itself |
 //! | `carrier` | the carrier's answers and callbacks |
+//! | `failover` | a primary of Redis, and what its replica had not heard of yet |
+//! | `soak` | everything at once, for a minute |
 //! | `verdict` | how a list ended, against who the people are |
 //!
 //! `./scripts/test faults --seed N` shows the tables; the seed decides the people and the moments.
 
 mod carrier;
 mod evidence;
+mod failover;
 mod points;
 mod random;
+mod soak;
 mod verdict;
 
 use carillon::sim::people::Kind;

@@ -132,6 +132,7 @@ pub(super) async fn a_batch_starts_each_by_its_own_checks(bed: &Bed) {
             }
             Started::Lost(call) => (call.id.clone(), "lost".into()),
             Started::Unclear(_, error) => panic!("{error}"),
+            other @ (Started::Held(_) | Started::Unreplicated(_)) => panic!("{other:?}"),
         });
     }
     words.sort();

@@ -45,6 +45,7 @@ pub(crate) fn config(url: String, hash_key: &[u8]) -> RedisConfig {
         phone_hash_key: Arc::new(SecretBox::new(Box::new(hash_key.to_vec()))),
         default_webhook_url: Some("http://127.0.0.1:9/hook".into()),
         frequency_cap: 3,
+        wait_replicas: 0,
         allow_eviction: false,
     }
 }

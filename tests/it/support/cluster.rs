@@ -1,9 +1,11 @@
 //! A Redis Cluster of the test's own: real nodes on loopback, joined by hand with the commands that `redis-cli
 //! --cluster create` sends, so that no other tool is needed.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ports::BUS_OFFSET;
+use super::proxy::TcpProxy;
 use super::raw::{RawRedis, Value};
 use super::redis::{RedisOptions, RedisServer};
 use super::wait::until;
@@ -18,26 +20,47 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(90);
 pub(crate) struct RedisCluster {
     nodes: Vec<RedisServer>,
     primaries: usize,
+    /// One before each node, where it was started so: clients and replicas come through it.
+    wires: Vec<TcpProxy>,
 }
 
 impl RedisCluster {
     /// So many primaries, and so many replicas for each; returns once every node says that the cluster is well and
     /// every replica is in step.
     pub(crate) async fn start(primaries: usize, replicas: usize) -> Self {
+        Self::with(primaries, replicas, false).await
+    }
+
+    /// The same with a proxy before each node: every node announces the proxy's port as its own, so that clients and
+    /// replicas come through it. The nodes' own gossip does not.
+    pub(crate) async fn wired(primaries: usize, replicas: usize) -> Self {
+        Self::with(primaries, replicas, true).await
+    }
+
+    async fn with(primaries: usize, replicas: usize, wired: bool) -> Self {
         let options = RedisOptions::default()
             .with("cluster-enabled", "yes")
             .with("cluster-node-timeout", "2000")
             .with("cluster-config-file", "nodes.conf");
         let count = primaries * (1 + replicas);
         let nodes = futures::future::join_all((0..count).map(|_| RedisServer::with(options.clone()))).await;
-        let cluster = Self { nodes, primaries };
+        let mut cluster = Self { nodes, primaries, wires: Vec::new() };
+        if wired {
+            for node in &mut cluster.nodes {
+                let (wire, bus) = (TcpProxy::start(node.addr()).await, node.addr().port() + BUS_OFFSET);
+                node.keep("cluster-announce-bus-port", &bus.to_string()).await;
+                node.keep("cluster-announce-port", &wire.addr().port().to_string()).await;
+                cluster.wires.push(wire);
+            }
+        }
         cluster.join().await;
         cluster
     }
 
     /// `REDIS_URL` for it: every node is named, so that any one of them may be down.
     pub(crate) fn url(&self) -> String {
-        let mut addrs = self.nodes.iter().map(|node| node.addr().to_string());
+        let known = |n: usize| self.wires.get(n).map_or_else(|| self.nodes[n].addr(), TcpProxy::addr);
+        let mut addrs = (0..self.nodes.len()).map(|n| known(n).to_string());
         let first = addrs.next().unwrap_or_default();
         let others: Vec<String> = addrs.map(|addr| format!("node={addr}")).collect();
         format!("redis-cluster://{first}?{}", others.join("&"))
@@ -46,6 +69,30 @@ impl RedisCluster {
     /// The n-th node; the primaries of the start come first.
     pub(crate) fn node(&mut self, n: usize) -> &mut RedisServer {
         &mut self.nodes[n]
+    }
+
+    /// The proxy before the n-th node of a wired cluster.
+    pub(crate) fn wire(&self, n: usize) -> &TcpProxy {
+        &self.wires[n]
+    }
+
+    /// Every node's own address, in their order.
+    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
+        self.nodes.iter().map(RedisServer::addr).collect()
+    }
+
+    /// Which nodes are primaries now, of those that answer.
+    pub(crate) async fn masters(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        for (n, node) in self.nodes.iter().enumerate() {
+            let Ok(mut client) = RawRedis::connect(node.addr()).await else { continue };
+            let role = client.try_cmd(&["ROLE"]).await;
+            if matches!(&role, Ok(Value::List(words)) if words.first().and_then(Value::text).as_deref() == Some("master"))
+            {
+                found.push(n);
+            }
+        }
+        found
     }
 
     /// How many primaries it started with.
@@ -156,14 +203,20 @@ impl RedisCluster {
             })
             .await;
         }
-        for node in &self.nodes[self.primaries..] {
+        self.replicated().await;
+        self.settled().await;
+    }
+
+    /// Waits until every node that is a replica is in step with its primary.
+    pub(crate) async fn replicated(&self) {
+        for node in &self.nodes {
             until("a replica to be in step", SETTLED_WITHIN, || async {
-                let up = node.client().await.info("master_link_status").await;
-                (up.as_deref() == Some("up")).then_some(())
+                let mut client = RawRedis::connect(node.addr()).await.ok()?;
+                let up = client.info("master_link_status").await;
+                (up.is_none() || up.as_deref() == Some("up")).then_some(())
             })
             .await;
         }
-        self.settled().await;
     }
 }
 

@@ -79,6 +79,12 @@ impl RedisServer {
         RawRedis::connect(self.addr()).await.expect("redis-server answers")
     }
 
+    /// Sets something now and for every start to come.
+    pub(crate) async fn keep(&mut self, name: &str, value: &str) {
+        self.client().await.cmd(&["CONFIG", "SET", name, value]).await;
+        self.options.settings.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Ends it as an operator would; unsaved data of a server without the append-only file is gone.
     pub(crate) async fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -72,6 +72,7 @@ impl World {
             phone_hash_key: Arc::new(SecretBox::new(Box::new(b"a key of the tests".to_vec()))),
             default_webhook_url: Some("https://hooks.example.com/".into()),
             frequency_cap: 3,
+            wait_replicas: 0,
             allow_eviction: false,
         };
         let store = Store::connect(config, Clock::System).await.expect("Redis");

@@ -1,0 +1,21 @@
+//! A short soak among the tests: everything fails at once while a list of three hundred is dialed. The long one is
+//! `./scripts/soak`.
+
+use std::time::Duration;
+
+use crate::soak::{Faults, Soak};
+use crate::support::fleet::seed;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_soak_under_all_faults_loses_nobody() {
+    let _room = super::room(super::FLEETS).await;
+    let soak = Soak {
+        calls: 300,
+        faults: Faults::parse("all").expect("all faults"),
+        seed: seed(),
+        limit: Duration::from_secs(240),
+        cps: 12.0,
+        speed: 60.0,
+    };
+    assert!(crate::soak::run(soak).await, "the findings stand above");
+}
