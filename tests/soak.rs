@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use soak::{Faults, Soak};
 
-const USAGE: &str = "usage: soak --calls N --faults all|none|name,name --seed N [--minutes M] [--cps N] [--speed N]\n\
+const USAGE: &str = "usage: soak --calls N --faults all|none|name,name --seed N [--minutes M] [--cps N] [--speed N] [--wait REPLICAS]\n\
                      --faults help names the faults";
 
 fn read(args: impl Iterator<Item = String>) -> Result<Soak, String> {
@@ -23,6 +23,7 @@ fn read(args: impl Iterator<Item = String>) -> Result<Soak, String> {
         limit: Duration::from_secs(45 * 60),
         cps: 50.0,
         speed: 60.0,
+        wait: 1,
     };
     let mut args = args.peekable();
     while let Some(name) = args.next() {
@@ -42,6 +43,7 @@ fn read(args: impl Iterator<Item = String>) -> Result<Soak, String> {
                 soak.limit = Duration::try_from_secs_f64(minutes * 60.0).map_err(|e| e.to_string())?;
             }
             "--cps" => soak.cps = value.parse().map_err(wrong)?,
+            "--wait" => soak.wait = value.parse().map_err(|_| format!("--wait: {value:?} is no number"))?,
             "--speed" => soak.speed = value.parse().map_err(wrong)?,
             other => return Err(format!("{other} is not known\n{USAGE}")),
         }

@@ -31,6 +31,18 @@ struct Said {
     cut: bool,
 }
 
+/// An answer that came to nothing.
+struct Broken {
+    error: ModelError,
+    /// It had begun. Before that the model's client has tried twice by itself.
+    begun: bool,
+}
+
+/// May the next answer be a whole one?
+fn passes(error: &ModelError) -> bool {
+    error.is_retryable() || matches!(error, ModelError::Malformed(_))
+}
+
 /// Lets the model take the turn, from where the journal stands.
 pub(super) async fn run(
     answer: &mut Answer<'_>,
@@ -45,6 +57,7 @@ pub(super) async fn run(
     for entry in &done {
         answer.absorb(entry);
     }
+    let mut once_more = true;
     let filter = Filter {
         known: answer.known_text(),
         tools: answer.input.agent.tools.iter().map(|t| t.name().to_owned()).collect(),
@@ -66,7 +79,13 @@ pub(super) async fn run(
         };
         let mut said = match listen(answer, model, &request, &filter, deadline).await {
             Ok(said) => said,
-            Err(error) => {
+            // Nothing was spoken and no tool was called: the same may be asked again.
+            Err(Broken { error, begun: true }) if once_more && passes(&error) => {
+                tracing::warn!(call_id = answer.input.call_id, %error, "the model broke off at once and is asked again");
+                once_more = false;
+                continue;
+            }
+            Err(Broken { error, .. }) => {
                 failed(answer, &error);
                 return Ok(());
             }
@@ -109,9 +128,10 @@ async fn listen(
     request: &Request,
     filter: &Filter,
     deadline: Instant,
-) -> Result<Said, ModelError> {
+) -> Result<Said, Broken> {
     let late = || ModelError::Retryable { after: None, why: "timeout" };
-    let mut deltas = timeout_at(deadline, model.stream(request)).await.map_err(|_| late())??;
+    let opened = timeout_at(deadline, model.stream(request)).await.unwrap_or_else(|_| Err(late()));
+    let mut deltas = opened.map_err(|error| Broken { error, begun: false })?;
     let mut said = Said::default();
     let mut splitter = Splitter::default();
     let mut length = 0;
@@ -131,7 +151,7 @@ async fn listen(
                 return Ok(said);
             }
             Some(Ok(Delta::Done { .. })) | None => break,
-            Some(Err(error)) if said.sentences.is_empty() => return Err(error),
+            Some(Err(error)) if said.sentences.is_empty() => return Err(Broken { error, begun: true }),
             Some(Err(error)) => {
                 tracing::warn!(call_id = answer.input.call_id, %error, "the model broke off");
                 // Calls come whole at the end of a stream; after a break none is trusted.

@@ -211,6 +211,14 @@ async fn a_failing_model_apologises_and_a_broken_sentence_is_made_up_for() {
         (words(&turn).as_str(), turn.dialogue.failures),
         ("I am sorry, something failed. Goodbye.", 1)
     );
+    // Broken off before a whole sentence: nothing was spoken, so it is asked once more, and no oftener.
+    let (stub, model) = Stub::start(vec![Step::Cut("Thanks a"), Step::Say("And before that?")]).await;
+    let turn = Case::talking().turn(&model, speech("Acme")).await;
+    assert_eq!((words(&turn).as_str(), stub.seen().len()), ("And before that?", 2));
+    let broken = vec![Step::Cut("Thanks a"), Step::Cut("Thanks a"), Step::Say("And before that?")];
+    let (stub, model) = Stub::start(broken).await;
+    let turn = Case::talking().turn(&model, speech("Acme")).await;
+    assert_eq!((end(&turn), stub.seen().len()), (Some((Disposition::AgentFailed, "model")), 2));
     for (step, wanted) in [
         (Step::Cut("Thanks a lot. And wh"), "Thanks a lot. Where do you work now?"),
         (Step::Say("{\"leak\": 1}"), "Where do you work now?"),

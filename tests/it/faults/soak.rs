@@ -16,6 +16,7 @@ async fn a_short_soak_under_all_faults_loses_nobody() {
         limit: Duration::from_secs(240),
         cps: 12.0,
         speed: 60.0,
+        wait: 1,
     };
     assert!(crate::soak::run(soak).await, "the findings stand above");
 }

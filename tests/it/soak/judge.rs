@@ -24,6 +24,8 @@ pub(super) struct Evidence<'a> {
     /// Calls whose last event is parked.
     pub(super) parked: &'a HashMap<String, String>,
     pub(super) blows: &'a [Blow],
+    /// Does the model fail by chance, all the time?
+    pub(super) model_fails: bool,
     pub(super) book: &'a Book,
 }
 
@@ -170,6 +172,18 @@ fn cause(evidence: &Evidence<'_>, kind: Kind, record: &Record, call: &OfCall<'_>
                 _ => Err(format!("its leg failed with {code:?}")),
             }
         }
+        "agent_failed" if record.body["s"]["ending"]["reason"] == "model" => {
+            let leg = leg.ok_or("there is no leg of its last attempt")?;
+            let (from, to) = (leg.created_at, leg.ended_at.unwrap_or(u64::MAX));
+            let mut wires = evidence.blows.iter().filter(|blow| blow.name == "model-wire");
+            if wires.any(|blow| blow.from <= to && blow.to >= from) {
+                Ok("the wire to the model broke".to_owned())
+            } else if evidence.model_fails {
+                Ok("the model failed twice in one turn".to_owned())
+            } else {
+                Err("the model did not fail".to_owned())
+            }
+        }
         _ => {
             let Some(leg) = leg else { return Err("there is no leg of its last attempt".to_owned()) };
             if let Some(fetch) = leg.fetches.iter().find(|f| f.status.is_none_or(|s| s >= 300)) {
@@ -217,14 +231,18 @@ fn unconfirmed(
         return match create.status {
             0 => Ok("the carrier closed the connection before it took the create".to_owned()),
             500..=599 => Ok(format!("the carrier answered the create with {}", create.status)),
+            429 => struck(evidence, create.at)
+                .map(|name| format!("the carrier's refusal was lost ({name})"))
+                .ok_or_else(|| "its create was refused with 429, which arrived".to_owned()),
             other => Err(format!("its create was answered {other}")),
         };
     }
     let at = record.body["dialed_at"].as_u64().unwrap_or(0);
     let near = |names: &[&str]| {
-        evidence.blows.iter().any(|blow| {
-            names.contains(&blow.name) && blow.from <= at + AFTER_MS && blow.to + BEFORE_MS >= at
-        })
+        evidence
+            .blows
+            .iter()
+            .any(|blow| names.contains(&blow.name) && blow.from <= at + AFTER_MS && blow.to + BEFORE_MS >= at)
     };
     // The nearest explanation first: a worker that died just then.
     let killed =

@@ -74,6 +74,8 @@ pub(crate) struct Soak {
     pub(crate) cps: f64,
     /// Simulated seconds to one of the wall.
     pub(crate) speed: f64,
+    /// `REDIS_WAIT_REPLICAS` of every node.
+    pub(crate) wait: u32,
 }
 
 /// The list: numbers in the order in which they are posted, and who is there.
@@ -115,7 +117,10 @@ pub(crate) async fn run(soak: Soak) -> bool {
         faults: plan::always(&soak.faults),
         ..SimConfig::default()
     };
-    let rig = Arc::new(Rig::start(world, soak.cps, slots, TIME_SCALE, &[]).await);
+    let rig = Arc::new(
+        Rig::start(world, soak.cps, slots, TIME_SCALE, &[("REDIS_WAIT_REPLICAS", &soak.wait.to_string())])
+            .await,
+    );
     let nodes = rig.redis.lock().await.addrs();
     println!(
         "fleet: 2 api, 2 workers, Redis Cluster of 3 primaries and 3 replicas, up after {:.1} s",
@@ -229,7 +234,7 @@ async fn report(
     in_time: bool,
     began: Instant,
 ) -> bool {
-    let mut table = failover::table(rig, nodes, people, &blows.all()).await;
+    let mut table = failover::table(rig, nodes, people, &blows.all(), soak.faults.has("services")).await;
     let left = Look::at(nodes).await.left().await;
     let ledger = rig.sim.ledger();
     let summary = ledger.summary();
