@@ -175,6 +175,7 @@ impl Parts {
             }),
             effects: self.effects.clone(),
             senses: Arc::default(),
+            moments: Arc::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         }

@@ -8,6 +8,7 @@
 //! | `verdict` | may this person be called now? expiry, window, lists |
 //! | `callers` | the numbers we call from: which of them, for which callee |
 //! | `alternates` | a call that goes on at another number of its contact |
+//! | `moments` | when a granted moment of Redis' clock is here |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
 //! | `gates` | what carrier, model and outbox say of themselves, for pacing |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
@@ -22,6 +23,7 @@ mod dial;
 mod effects;
 mod gates;
 mod hopper;
+mod moments;
 mod openings;
 mod sweep;
 mod verdict;
@@ -44,6 +46,7 @@ pub use dial::DialOrder;
 pub use effects::Effects;
 pub use gates::{Gates, Senses};
 pub use hopper::Hopper;
+pub use moments::Moments;
 
 /// What dialing needs to know.
 #[derive(Clone)]
@@ -91,6 +94,8 @@ pub struct Dialer {
     pub effects: Effects,
     /// What was learned of the carrier since the last permit.
     pub senses: Arc<Senses>,
+    /// Redis' clock, by which moments are granted.
+    pub moments: Arc<Moments>,
     /// Counters.
     pub metrics: Metrics,
     /// Time.

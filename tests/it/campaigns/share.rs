@@ -104,6 +104,7 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
     dials(&fleet, began, WARM_UP + DIALS + 3, Duration::from_secs(120)).await;
     let tempo = fleet.sim.ledger().tempo(1_000);
     let creates: Vec<Create> = fleet.sim.ledger().snapshot().creates;
+    let held = [held_back(&fleet, 0).await, held_back(&fleet, 1).await];
     for id in &campaigns {
         command(&fleet, id, "cancel").await;
     }
@@ -138,6 +139,7 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
         waits.iter().map(|(from, to)| (to - from) / 1_000).collect::<Vec<_>>()
     );
     println!("by the second (dials/live): {}", seconds(&tempo));
+    println!("held back, worker by worker: {held:#?}");
 
     assert_eq!(judged.len(), DIALS);
     let mut peak_live = tempo.peak_live;
@@ -160,6 +162,18 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a worker counted of calls that were held back and of dials that came to nothing.
+async fn held_back(fleet: &Fleet, worker: usize) -> Vec<String> {
+    let url = format!("{}/metrics", fleet.worker_url(worker));
+    let metrics = reqwest::get(url).await.expect("metrics").text().await.expect("text");
+    let told = metrics.lines().filter_map(|line| {
+        let (what, n) = line.strip_prefix("carillon_")?.split_once("_total{")?;
+        let labels = n.replace("\"} ", ": ").replace("=\"", " ");
+        matches!(what, "pacing_waits" | "dial_outcomes").then_some(labels)
+    });
+    told.collect()
 }
 
 /// How late this process' own timer was, and when: where the machine starves, calls that left in time arrive late, and
