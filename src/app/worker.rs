@@ -161,6 +161,7 @@ impl Worker {
             round.swept = Instant::now();
             self.dialer.sweep().await?;
         }
+        self.dialer.take_back_unsent().await?;
         let now = Instant::now();
         let free = steps.available_permits();
         let mut wants = BTreeMap::new();

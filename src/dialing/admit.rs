@@ -298,7 +298,8 @@ impl Dialer {
                 }
                 Started::Lost(call) => releases.push(unplaced(&call)),
                 Started::Unclear(call, error) => {
-                    tracing::warn!(call_id = %call.id, %error, "a dial was left to its lease");
+                    tracing::warn!(call_id = %call.id, %error, "a dial may be written as started, and is not made");
+                    self.unsent.keep(&call);
                 }
             }
         }
