@@ -184,6 +184,8 @@ impl Parts {
             effects: self.effects.clone(),
             holds: Arc::default(),
             senses: Arc::default(),
+            moments: Arc::default(),
+            unsent: Arc::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         }
