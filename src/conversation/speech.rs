@@ -112,13 +112,25 @@ impl Filter {
             return None;
         }
         let text = strip_links(&strip_tags(sentence));
-        let text = strip_phones(&text, &self.known);
+        // First what is not spoken goes: between the digits of a number it would hide it.
         let text: String = text.chars().filter_map(speakable).collect();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let text =
-            strip_bullet(&text).replace(" .", ".").replace(" ,", ",").replace(" ?", "?").replace(" !", "!");
+        let mut text = tidy(strip_bullet(&text));
+        // What is left of and right of a number that goes may be one in its turn.
+        loop {
+            let without = tidy(&strip_phones(&text, &self.known));
+            if without == text {
+                break;
+            }
+            text = without;
+        }
         text.chars().any(char::is_alphanumeric).then_some(text)
     }
+}
+
+/// Single blanks, and none before a mark.
+fn tidy(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.replace(" .", ".").replace(" ,", ",").replace(" ?", "?").replace(" !", "!")
 }
 
 /// Markup marks and pictures are dropped, dashes become commas' pauses by themselves.
