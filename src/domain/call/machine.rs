@@ -205,6 +205,7 @@ impl Change {
             self.call.body.waiting_for = None;
             self.count("started");
             self.count("adopted");
+            self.adopted = Some(self.call.body.attempt);
         }
         self.call.body.last_sid = Some(sid.clone());
         let timings = &rules.timings;
@@ -289,6 +290,7 @@ impl Change {
             self.call.body.dialed_at.get_or_insert(now);
             self.count("started");
             self.count("adopted");
+            self.adopted = Some(self.call.body.attempt);
         }
         self.call.body.last_sid = Some(leg.sid.clone());
         self.call.body.hung_up_at = Some(now);
