@@ -16,6 +16,8 @@ mod calls;
 mod campaigns;
 mod docs;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod http;
 mod initiate;

@@ -34,6 +34,8 @@ mod campaigns;
 mod capacity;
 mod commit;
 mod connect;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod idempotency;
 mod keys;
 mod nodes;

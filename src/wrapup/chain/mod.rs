@@ -10,6 +10,8 @@
 //! | `segment` | a segment's bytes |
 //! | `verify` | walks the chains and finds the first break |
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod segment;
 mod verify;
 
