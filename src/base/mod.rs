@@ -5,4 +5,5 @@ pub mod clock;
 pub mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod sse;
 pub mod telemetry;

@@ -5,9 +5,8 @@ use std::convert::Infallible;
 use futures::executor::block_on;
 use futures::{StreamExt as _, stream};
 
-use eventsource_stream::Eventsource as _;
-
 use crate::base::fuzz::choice;
+use crate::base::sse::events;
 use crate::llm::assemble::{Assembler, Delta};
 use crate::llm::error::ModelError;
 use crate::llm::wire::Completion;
@@ -35,13 +34,13 @@ pub(crate) fn model_stream(data: &[u8]) {
 fn assemble<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Result<Delta, ModelError>> {
     let pieces: Vec<Result<Vec<u8>, Infallible>> =
         pieces.into_iter().map(|piece| Ok(piece.to_vec())).collect();
-    let mut events = stream::iter(pieces).eventsource().boxed();
+    let mut events = events(stream::iter(pieces));
     let (mut assembler, mut out) = (Assembler::default(), Vec::new());
     while !assembler.is_done() {
         let fed = match block_on(events.next()) {
             Some(Ok(event)) if event.data.trim().is_empty() => Ok(Vec::new()),
             Some(Ok(event)) => assembler.feed(&event.data),
-            Some(Err(_)) => Err(ModelError::Malformed("event stream")),
+            Some(Err(_)) => Err(ModelError::Malformed("event too long")),
             None => assembler.close().map(|delta| vec![delta]),
         };
         match fed {

@@ -10,6 +10,7 @@ use crate::api::initiate::{Mapping, Source, csv, json, ndjson};
 use crate::api::problems::Problem;
 use crate::base::fuzz::choice;
 use crate::domain::call::Call;
+use crate::domain::ids::{CallId, CampaignId};
 
 /// Longer inputs fill a batch, which would be handed to the store.
 const LONGEST: usize = 4_000;
@@ -69,7 +70,8 @@ async fn read(app: &App, way: u8, bytes: &[u8], step: usize) -> Result<Read, Str
     assert_eq!(rows, rejected + calls.len() as u64, "a row was lost");
     // A list's own id is drawn by chance, and its calls' with it.
     for (_, call) in &mut calls {
-        (call.id, call.campaign) = (crate::domain::ids::CallId::derived(call.id.shard(), "a call"), None);
+        (call.id, call.campaign) =
+            (CallId::derived(call.id.shard(), "a call"), Some(CampaignId::derived("a list")));
     }
     Ok(Read { rows, rejected: usize::try_from(rejected).unwrap_or(usize::MAX), calls })
 }

@@ -104,8 +104,8 @@ mod tests {
             Ok((fine, String::from_utf8(out)?))
         };
         let body = serde_json::json!({"phone_number": "+14155552671", "variables": {"name": "Ann"}});
-        let made = reqwest::Client::new().post(format!("{url}/api/calls/initiate")).json(&body).send().await;
-        assert_eq!(made.unwrap().status(), 202);
+        let client = crate::app::cli::client::Client::new(&url, None).unwrap();
+        client.send(client.request(Method::POST, "/api/calls/initiate").json(&body)).await.unwrap();
         let (_, held) = ask(&["export", "(415) 555-2671"]).await.unwrap();
         assert!(held.contains("\"name\": \"Ann\"") && !held.contains("4155552671"), "{held}");
         let erased = ask(&["erase", "+1 415 555 2671"]).await.unwrap();
