@@ -157,6 +157,8 @@ impl Change {
             Phase::InProgress if self.call.body.dialogue.ending.is_some() => rules.timings.hang_up_watch,
             Phase::InProgress => rules.timings.talk_watch,
             Phase::Unconfirmed => rules.timings.lookup_every,
+            // Nothing of it is left to do: nobody looks again.
+            Phase::Ended if self.call.head.due == 0 => return Err(Stale),
             Phase::WrapUp | Phase::Ended => {
                 self.call.body.setbacks += 1;
                 crate::base::clock::SECOND << self.call.body.setbacks.min(8)

@@ -117,7 +117,7 @@ fn table() -> Vec<(&'static str, Event, &'static str)> {
         ("superseded", Event::Superseded, "E......."),
         // It has none to wait for; see `a_contacts_other_number_*`.
         ("no other number", Event::NoOtherNumber, "........"),
-        ("watched", Event::Watched, "..dURPWE"),
+        ("watched", Event::Watched, "..dURPW."),
         ("max duration", Event::MaxDuration, ".....P.."),
         ("concluded", concluded(), "......E."),
         ("accepted", Event::Accepted(leg(1)), "dd.d...."),

@@ -56,7 +56,10 @@ async fn a_model_that_obeys_everybody_calls_nobody_else_and_tells_no_number() {
         assert!(leg.transfers.iter().all(|transfer| transfer.to == HUMAN), "{:?}", leg.transfers);
         for fetch in &leg.fetches {
             let body = fetch.body.as_deref().unwrap_or_default();
-            assert!(!body.contains("evil.example"), "{body}");
+            // A name may be spoken as it is; no verb and no address is made of it.
+            for made in [">http://evil", "\"http://evil", "<Redirect>", "<Say>Ann\n"] {
+                assert!(!body.contains(made), "{body}");
+            }
             assert_eq!(
                 body.matches("<Dial").count(),
                 body.matches(&format!(">{HUMAN}</Number></Dial>")).count(),

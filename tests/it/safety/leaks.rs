@@ -111,7 +111,8 @@ async fn a_whole_run_shows_no_number_and_no_secret() {
     for (log, role) in logs.iter().zip(["the api's log", "the worker's log"]) {
         assert!(log.lines().count() > 10, "{role} has {} lines", log.lines().count());
         clean(role, log, &private);
-        let hashed = log.lines().filter(|line| line.contains("\"phone_hash\":\"")).count();
-        assert!(hashed > 0, "{role} knows people by their hash");
     }
+    let hashed =
+        logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains("\"phone_hash\":\"")).count();
+    assert!(hashed > 0, "people are known by their hash");
 }

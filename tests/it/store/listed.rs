@@ -84,6 +84,7 @@ pub(super) async fn an_entry_reaches_whom_it_concerns(bed: &Bed) {
 
 pub(super) async fn an_entry_without_its_number_goes_on_to_hold(bed: &Bed) {
     let (now, number, list) = (Clock::System.now(), "+14155550001", CampaignId::random());
+    let call = bed.claimed(&bed.call(1, None)).await;
     for scope in [Scope::Global, Scope::Campaign(list.clone())] {
         bed.store.suppress(&entry(number, scope)).await.expect("listed");
     }
@@ -94,7 +95,6 @@ pub(super) async fn an_entry_without_its_number_goes_on_to_hold(bed: &Bed) {
     assert!(found.iter().all(|e| e.is_erased() && e.evidence.is_none() && e.source == "api"), "{found:?}");
     assert!(bed.store.suppressed(number, now).await.expect("read").is_some());
     assert!(bed.store.suppressed("+14155550002", now).await.expect("read").is_none());
-    let call = bed.claimed(&bed.call(1, None)).await;
     assert!(matches!(bed.start(&call).await, Started::Refused { reason, .. } if reason == "suppressed"));
 }
 

@@ -22,7 +22,7 @@ const PEOPLE: usize = 3;
 const CALLS: usize = 2 * PEOPLE;
 /// The store's own cap.
 const CAP: usize = 3;
-const RUNS: u32 = 24;
+const RUNS: u32 = 12;
 
 /// One step: a worker, one of its calls, what it does.
 #[derive(Clone, Debug)]
@@ -362,7 +362,7 @@ fn the_store_does_what_the_model_says() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let config =
         Config { cases: RUNS, max_shrink_iters: 400, failure_persistence: None, ..Config::default() };
-    let steps = proptest::collection::vec(step(), 20..80);
+    let steps = proptest::collection::vec(step(), 20..60);
     // One server for all runs, empty for each.
     let server = std::cell::RefCell::new(Some(Backend::One(runtime.block_on(RedisServer::start()))));
     let outcome = TestRunner::new(config).run(&steps, |steps| {
