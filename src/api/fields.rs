@@ -33,6 +33,15 @@ impl Fields {
         self.errors.push(FieldError::new(format!("{}{name}", self.prefix), reason));
     }
 
+    /// Was something wrong with this field, or with a part of it?
+    pub(super) fn is_wrong(&self, name: &str) -> bool {
+        let name = format!("{}{name}", self.prefix);
+        let part = |field: &str| {
+            field.strip_prefix(&name).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
+        };
+        self.errors.iter().any(|error| part(&error.field))
+    }
+
     /// Notes an error that is complete but for the prefix of its field's name.
     pub(super) fn push(&mut self, error: FieldError) {
         self.errors.push(FieldError { field: format!("{}{}", self.prefix, error.field), ..error });

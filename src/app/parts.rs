@@ -175,6 +175,8 @@ impl Parts {
             }),
             effects: self.effects.clone(),
             senses: Arc::default(),
+            moments: Arc::default(),
+            unsent: Arc::default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         }

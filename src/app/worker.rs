@@ -108,6 +108,8 @@ impl Round {
         self.bring = now
             + match (self.hopper.has_plan(), admitted.asked > 0) {
                 (false, _) => ASK_AGAIN,
+                // There is none for those that dial, only campaigns to be brought to their ends.
+                (true, false) if self.hopper.wants_plan() => TICK,
                 // A plan that was asked for without calls in hand: it is what we waited for.
                 (true, false) => Duration::ZERO,
                 (true, true) if admitted.wait > 0 => BRING,
@@ -159,6 +161,7 @@ impl Worker {
             round.swept = Instant::now();
             self.dialer.sweep().await?;
         }
+        self.dialer.take_back_unsent().await?;
         let now = Instant::now();
         let free = steps.available_permits();
         let mut wants = BTreeMap::new();
@@ -192,8 +195,7 @@ impl Worker {
                 }
             }
         }
-        let plan_wanted =
-            !round.hopper.is_empty() && !round.hopper.has_plan() && Instant::now() >= round.bring;
+        let plan_wanted = round.hopper.wants_plan() && Instant::now() >= round.bring;
         let dial = |order| self.spawn_dial(steps, tasks, stop, order);
         let most = free.min(MOST);
         let admitted = self.dialer.admit(waiting, &mut round.hopper, plan_wanted, most, stop, dial).await?;

@@ -17,11 +17,12 @@ use crate::domain::call::{Call, Event, Phase};
 use crate::domain::campaign::{Campaign, Toward};
 use crate::domain::ids::CampaignId;
 use crate::store::{
-    Applied, Ask, Claimed, Denial, Denied, Permits, Release, Request, Start, StartChecks, Started, StoreError,
+    Applied, Ask, Claimed, Denial, Denied, Permits, Release, Request, Start, StartChecks, Started, Store,
+    StoreError,
 };
 
 /// A moment further ahead than this is started only when it comes near: an opt-out or a pause in between still counts.
-const LINGER: Millis = 300;
+const LINGER: Millis = Store::HORIZON;
 /// A refusal of a breaker or of all callers that lasts longer than this is waited for away from the lane's head.
 const ASIDE: Millis = SECOND;
 /// Events written at once.
@@ -87,7 +88,7 @@ impl Dialer {
                 most: u32::try_from(most).unwrap_or(u32::MAX),
             })
             .await;
-        let Permits { grants, plan, ended, wait, .. } = match permits {
+        let Permits { now, grants, plan, ended, wait, .. } = match permits {
             Ok(permits) => permits,
             Err(error) => {
                 // Where only the fleet's slot is away, the lanes can still take their calls back.
@@ -97,6 +98,7 @@ impl Dialer {
             }
         };
         let answered = Instant::now();
+        let (from, to) = self.moments.saw(now, asked, answered);
         hopper.plan(plan, ended);
 
         let mut admitted = Admitted { wait, permitted: true, ..Admitted::default() };
@@ -121,8 +123,9 @@ impl Dialer {
             };
             // The granted moment by Redis' clock lies between these two; the carrier must see the call near it.
             let ahead = Duration::from_millis(grant.ahead);
-            let (earliest, use_by) = (answered + ahead, asked + ahead + self.config.use_by);
-            if earliest >= use_by {
+            let (earliest, use_by) = (to + ahead, from + ahead + self.config.use_by);
+            if earliest.max(answered) >= use_by {
+                self.metrics.pacing_waits.with_label_values(&["late"]).inc();
                 releases.push(unplaced(&candidate.call));
                 back.push(candidate.call);
                 continue;
@@ -295,7 +298,8 @@ impl Dialer {
                 }
                 Started::Lost(call) => releases.push(unplaced(&call)),
                 Started::Unclear(call, error) => {
-                    tracing::warn!(call_id = %call.id, %error, "a dial was left to its lease");
+                    tracing::warn!(call_id = %call.id, %error, "a dial may be written as started, and is not made");
+                    self.unsent.keep(&call);
                 }
             }
         }

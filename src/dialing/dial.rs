@@ -69,8 +69,11 @@ impl Dialer {
         if Instant::now() > use_by {
             // Another dial may have its moment now.
             self.metrics.dial_outcomes.with_label_values(&["not_sent"]).inc();
+            self.unsent.keep(&call);
             let until = self.clock.now();
-            return self.apply(*call, Event::NotSent { until }).await.map(drop);
+            self.apply((*call).clone(), Event::NotSent { until }).await?;
+            self.unsent.forget(&call);
+            return Ok(());
         }
         let outcome = self.post(&call, voicemail).await;
         fault::point("after_post");

@@ -76,10 +76,16 @@ impl Hopper {
         self.ended = ended;
     }
 
-    /// Is there something to bring?
+    /// Is there something to bring? Of a campaign that is over, as long as calls of it wait.
     #[must_use]
     pub fn has_plan(&self) -> bool {
-        !self.plan.is_empty() || !self.ended.is_empty()
+        !self.plan.is_empty() || self.ended.iter().any(|campaign| self.totals.contains_key(campaign))
+    }
+
+    /// Is a plan to be asked for? Campaigns that are over need none, and keep none from the others.
+    #[must_use]
+    pub fn wants_plan(&self) -> bool {
+        self.plan.is_empty() && self.totals.keys().any(|campaign| !self.ends(campaign))
     }
 
     /// Are this campaign's calls to be ended instead of dialed?
@@ -110,7 +116,10 @@ impl Hopper {
     pub fn wants(&mut self, most: usize) -> BTreeMap<u16, Vec<(CampaignId, u32)>> {
         let mut left = u64::try_from(most).unwrap_or(u64::MAX);
         let mut out: BTreeMap<u16, Vec<(CampaignId, u32)>> = BTreeMap::new();
-        let ended = self.ended.iter().map(|campaign| (campaign.clone(), ENDED_A_ROUND));
+        // Those that are nearly done first: a small campaign does not wait until a large one was brought to its end.
+        let mut ended = self.ended.clone();
+        ended.sort_by_key(|campaign| self.totals.get(campaign).copied().unwrap_or(0));
+        let ended = ended.into_iter().map(|campaign| (campaign, ENDED_A_ROUND));
         let plan: Vec<_> = std::mem::take(&mut self.plan).into_iter().chain(ended).collect();
         let mut furthest = 0;
         for (campaign, n) in plan {
@@ -194,6 +203,26 @@ mod tests {
         assert_eq!(hopper.waiting(), [(a, 6)]);
         saw(&mut hopper, 2, &[]);
         assert!(hopper.is_empty());
+    }
+
+    #[test]
+    fn a_campaign_that_is_over_keeps_no_plan_from_the_others() {
+        let (over, small, other) = (CampaignId::random(), CampaignId::random(), CampaignId::random());
+        let mut hopper = Hopper::new(0);
+        saw(&mut hopper, 1, &[(&over, [0, 900, 0]), (&small, [0, 3, 0]), (&other, [0, 5, 0])]);
+        assert!(!hopper.has_plan() && hopper.wants_plan());
+        hopper.plan(Vec::new(), vec![over.clone(), small.clone()]);
+        assert!(hopper.has_plan() && hopper.wants_plan(), "the other one's plan is asked for meanwhile");
+        let wants = hopper.wants(64);
+        assert_eq!((total(&wants, &small), total(&wants, &over)), (3, 61), "the nearly done one first");
+        // Both were brought to their ends, as the last claim saw; the permit that named them is the last one yet.
+        saw(&mut hopper, 1, &[(&other, [0, 5, 0])]);
+        assert!(!hopper.has_plan() && hopper.wants_plan(), "or nobody would ever be dialed again");
+        hopper.plan(vec![(other.clone(), 2)], Vec::new());
+        assert!(hopper.has_plan() && !hopper.wants_plan());
+        saw(&mut hopper, 1, &[]);
+        assert_eq!(total(&hopper.wants(64), &other), 0);
+        assert!(!hopper.has_plan() && !hopper.wants_plan(), "nothing waits");
     }
 
     #[test]

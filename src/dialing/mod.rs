@@ -8,7 +8,9 @@
 //! | `verdict` | may this person be called now? expiry, window, lists |
 //! | `callers` | the numbers we call from: which of them, for which callee |
 //! | `alternates` | a call that goes on at another number of its contact |
+//! | `moments` | when a granted moment of Redis' clock is here |
 //! | `dial` | the point of no return: `DialStarted` durable, then the request, then what came of it |
+//! | `unsent` | dials that were written and not made: back to their queue, as soon as Redis answers |
 //! | `gates` | what carrier, model and outbox say of themselves, for pacing |
 //! | `watch` | a call whose time came without news: ask the carrier; look an unconfirmed dial up |
 //! | `openings` | when a call may next be dialed, for who promises a time |
@@ -22,8 +24,10 @@ mod dial;
 mod effects;
 mod gates;
 mod hopper;
+mod moments;
 mod openings;
 mod sweep;
+mod unsent;
 mod verdict;
 mod watch;
 
@@ -44,6 +48,8 @@ pub use dial::DialOrder;
 pub use effects::Effects;
 pub use gates::{Gates, Senses};
 pub use hopper::Hopper;
+pub use moments::Moments;
+pub use unsent::Unsent;
 
 /// What dialing needs to know.
 #[derive(Clone)]
@@ -91,6 +97,10 @@ pub struct Dialer {
     pub effects: Effects,
     /// What was learned of the carrier since the last permit.
     pub senses: Arc<Senses>,
+    /// Dials that were not made, though Redis may say that they are under way.
+    pub unsent: Arc<Unsent>,
+    /// Redis' clock, by which moments are granted.
+    pub moments: Arc<Moments>,
     /// Counters.
     pub metrics: Metrics,
     /// Time.

@@ -84,17 +84,10 @@ pub(in crate::api) async fn redial(
     let read = |word: &str| {
         Disposition::parse(word).ok_or_else(|| "must be a disposition, such as busy or no_answer".to_owned())
     };
-    let dispositions = match fields.list("dispositions", Disposition::ALL.len(), read) {
-        Some(list) if list.is_empty() => {
-            fields.wrong("dispositions", "is empty");
-            list
-        }
-        Some(list) => list,
-        None => {
-            fields.wrong("dispositions", "is missing: name how the calls ended that are called again");
-            Vec::new()
-        }
-    };
+    let dispositions = fields.list("dispositions", Disposition::ALL.len(), read).unwrap_or_default();
+    if dispositions.is_empty() && !fields.is_wrong("dispositions") {
+        fields.wrong("dispositions", "is missing or empty: name how the calls ended that are called again");
+    }
     settings::clear(&mut fields, &mut it);
     let mut wishes = settings::take(&mut fields, &app, &mut it, now);
     settings::take_start(&mut fields, &mut wishes);

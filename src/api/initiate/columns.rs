@@ -13,7 +13,7 @@ use crate::api::problems::{FieldError, Kind, Problem};
 use crate::domain::phone::Phone;
 
 /// What a column with the number may be called, the surest name first.
-const PHONE: [&str; 25] = [
+pub(in crate::api) const PHONE: [&str; 25] = [
     "phone_number",
     "phone",
     "phonenumber",
@@ -74,7 +74,7 @@ pub(super) fn bad_header(reason: &str) -> Problem {
 }
 
 /// A column's text. Sheets that are not saved as UTF-8 nearly always are in Windows' Western character set.
-pub(super) fn text(field: &[u8]) -> Cow<'_, str> {
+pub(in crate::api) fn text(field: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(field) {
         Ok(text) => Cow::Borrowed(text),
         Err(_) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(field).0,
@@ -152,6 +152,12 @@ impl Header {
         let phone = mapped("phone_number")
             .or_else(|| PHONE.iter().find_map(|p| names.iter().position(|n| n == p && free(n))));
         let Some(phone) = phone else {
+            // A list without a header is told by what stands in its place, which is not repeated: it is somebody's number.
+            if raw.iter().any(|cell| cell.bytes().filter(u8::is_ascii_digit).count() >= 7) {
+                return Err(bad_header(
+                    "the first row holds a number, not the names of the columns: put a row such as phone_number,name above it",
+                ));
+            }
             let shown: Vec<&str> = names.iter().map(String::as_str).take(10).collect();
             return Err(bad_header(&format!(
                 "no column holds a number: one must be called phone_number (or phone, tel, mobile, number, …), or be named by map; found {}",

@@ -74,7 +74,7 @@ pub(in crate::api) async fn read(
     Ok(())
 }
 
-enum Step {
+pub(in crate::api) enum Step {
     /// A record is complete; see [`Records::fields`].
     Record,
     /// The input is used up in the middle of a record.
@@ -86,7 +86,7 @@ enum Step {
 }
 
 /// Cuts what arrives into records; holds at most one.
-struct Records {
+pub(in crate::api) struct Records {
     reader: Reader,
     text: Vec<u8>,
     ends: Vec<usize>,
@@ -96,9 +96,9 @@ struct Records {
     /// Its last record has been ended.
     closed: bool,
     /// The file ended inside quotation marks.
-    unclosed: bool,
+    pub(in crate::api) unclosed: bool,
     /// The record's row, as a spreadsheet shows it: blank lines count, those inside quotation marks do not.
-    row: u64,
+    pub(in crate::api) row: u64,
     /// Line feeds inside quotation marks so far.
     inside: u64,
     last: u8,
@@ -106,7 +106,7 @@ struct Records {
 
 impl Records {
     /// Reads up to the end of the first line, to see what separates its columns.
-    async fn open(source: &mut Source) -> Result<(Self, Vec<u8>), Problem> {
+    pub(in crate::api) async fn open(source: &mut Source) -> Result<(Self, Vec<u8>), Problem> {
         let mut head = Vec::new();
         while line_end(&head).is_none() && head.len() < RECORD {
             match source.next().await? {
@@ -143,7 +143,7 @@ impl Records {
     }
 
     /// Goes on with `input`, of which it takes what it used; at the end of the file there is no more of it.
-    fn next(&mut self, input: &mut &[u8], at_end: bool) -> Step {
+    pub(in crate::api) fn next(&mut self, input: &mut &[u8], at_end: bool) -> Step {
         if std::mem::take(&mut self.complete) {
             (self.written, self.fields) = (0, 0);
         }
@@ -198,7 +198,7 @@ impl Records {
     }
 
     /// The fields of the record that is complete.
-    fn fields(&self) -> impl Iterator<Item = &[u8]> {
+    pub(in crate::api) fn fields(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = 0;
         self.ends[..self.fields].iter().map(move |to| &self.text[std::mem::replace(&mut from, *to)..*to])
     }

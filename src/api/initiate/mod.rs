@@ -35,7 +35,8 @@ use crate::api::view::CallTicket;
 use crate::domain::campaign::{ConsentBasis, Priority};
 use crate::domain::talk::Voicemail;
 
-pub(super) use columns::Mapping;
+pub(super) use columns::{Mapping, PHONE, text};
+pub(super) use csv::{Records, Step};
 pub(super) use json::{beside, parse as parse_json, read as read_json, whole as whole_json};
 pub(super) use list::{List, closed};
 pub(super) use source::Source;

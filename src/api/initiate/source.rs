@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use sha2::{Digest, Sha256};
 
-use crate::api::initiate::unpack::{GZIP, Gunzip, Utf16};
+use crate::api::initiate::unpack::{GZIP, Gunzip, Utf16, no_workbook};
 use crate::api::problems::{FieldError, Kind, Problem};
 
 /// How long a client may be silent in the middle of a body.
@@ -67,7 +67,7 @@ impl Source {
     }
 
     /// The next piece of text; `None` at the end. It need not end with a whole character.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+    pub(in crate::api) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         let mut piece = if self.begun { self.plain().await? } else { self.first().await? };
         loop {
             match (&mut self.wide, piece) {
@@ -114,6 +114,7 @@ impl Source {
             }
         }
         let head = head.freeze();
+        no_workbook(&head)?;
         let head = if head.starts_with(BOM) {
             head.slice(BOM.len()..)
         } else if let Some(wide) = Utf16::marked(&head) {
@@ -240,6 +241,15 @@ mod tests {
         let cut = zipped[..zipped.len() - 3].to_vec();
         let mut source = Source::new(Body::from(cut), &HeaderMap::new()).unwrap();
         assert_eq!(source.whole(100).await.unwrap_err().kind(), Kind::BrokenBody);
+    }
+
+    #[tokio::test]
+    async fn a_workbook_is_no_list() {
+        for head in [b"PK\x03\x04rest", b"\xD0\xCF\x11\xE0rest"] {
+            let refused = pieces(&[&head[..1], &head[1..]]).whole(100).await.unwrap_err();
+            assert_eq!(refused.kind(), Kind::UnsupportedMediaType);
+        }
+        assert_eq!(pieces(&[b"PK,phone"]).whole(100).await.unwrap().as_ref(), b"PK,phone");
     }
 
     #[tokio::test]

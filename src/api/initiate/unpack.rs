@@ -9,6 +9,8 @@ use crate::api::problems::{Kind, Problem};
 
 /// How a gzip file begins.
 pub(super) const GZIP: &[u8] = b"\x1F\x8B";
+/// How workbooks begin: `.xlsx` and `.ods` (both ZIP archives), and the old `.xls`.
+const WORKBOOKS: [&[u8]; 2] = [b"PK\x03", b"\xD0\xCF\x11"];
 /// Bytes that are unzipped in one step: gzip makes at most a thousand of one, so that a step stays small.
 const STEP: usize = 4 * 1024;
 /// A text of more than this may not be more than `RATIO` times its zipped form. Real lists reach thirty.
@@ -89,6 +91,15 @@ impl Gunzip {
         self.decoder.try_finish().map_err(|_| broken())?;
         self.take()
     }
+}
+
+/// Refuses what is no text: a workbook that was renamed instead of saved as CSV.
+pub(super) fn no_workbook(head: &[u8]) -> Result<(), Problem> {
+    if WORKBOOKS.iter().any(|magic| head.starts_with(magic)) {
+        let detail = "this is a spreadsheet's workbook or a ZIP archive; save the sheet as CSV and send that";
+        return Err(Problem::new(Kind::UnsupportedMediaType, detail));
+    }
+    Ok(())
 }
 
 /// UTF-16, as spreadsheets save "Unicode text".

@@ -136,7 +136,7 @@ pub(super) fn read(
     let number = fields.text("phone_number", 128);
     let prefix = fields.text("prefix", 16);
     let scope = scope(&mut fields).unwrap_or_else(|| defaults.scope.clone());
-    let source = fields.text("source", 100).unwrap_or_else(|| defaults.source.clone());
+    let source = fields.line("source", 100).unwrap_or_else(|| defaults.source.clone());
     let evidence = fields.text("evidence", 2_000).or_else(|| defaults.evidence.clone());
     let call_id = fields.text("call_id", 64);
     let created_at = fields.time("created_at");

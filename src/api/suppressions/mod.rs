@@ -238,7 +238,7 @@ pub(super) async fn add(
     let query = Query::parse(query.as_deref());
     if matches!(media_type(&headers).as_str(), "text/csv" | "application/csv") {
         let (defaults, map) = shared(query)?;
-        let report = Box::pin(import::csv(&app, body, &defaults, &map)).await?;
+        let report = Box::pin(import::csv(&app, &headers, body, &defaults, &map)).await?;
         tracing::info!(
             added = report.added,
             replaced = report.replaced,

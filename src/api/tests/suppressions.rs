@@ -28,6 +28,30 @@ fn rows(body: &Value) -> Vec<(u64, &str)> {
 }
 
 #[tokio::test]
+async fn a_list_is_read_as_spreadsheets_write_it() {
+    let f = Fixture::start().await;
+    // Windows-1252, a separator announced, a German header, rows without any text, a cell of two lines.
+    let text = "sep=;\r\nTelefon;reason\r\n\r\n+14155552601;\"M\u{fc}ller\r\nsagte nein\"\r\n;\r\nkaputt;\r\n+14155552602;\r\n";
+    let latin: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let answer = import(&f, "", latin).await;
+    assert_eq!(counts(&answer.is(200).body), [2, 0, 0, 1]);
+    assert_eq!(rows(&answer.body), [(5, "phone_number")], "as the spreadsheet counts it");
+    let listed = f.get("/api/suppressions?phone_number=%2B14155552601").await;
+    assert_eq!(listed.body["suppressions"][0]["evidence"], "Müller\r\nsagte nein");
+
+    let wide = "phone\n+14155552603\n".encode_utf16().flat_map(u16::to_le_bytes);
+    let wide: Vec<u8> = [0xFF, 0xFE].into_iter().chain(wide).collect();
+    assert_eq!(counts(&import(&f, "", wide).await.is(200).body), [1, 0, 0, 0]);
+
+    // A quotation mark that is never closed must not take the numbers below it away unseen.
+    let open = "phone,reason\n+14155552604,x\n+14155552605,\"said no\n+14155552606,y\n";
+    let answer = import(&f, "", open).await;
+    assert_eq!(counts(&answer.is(200).body), [1, 0, 0, 1]);
+    assert_eq!(rows(&answer.body), [(3, "")]);
+    import(&f, "", "PK\u{3}\u{4}").await.is(415);
+}
+
+#[tokio::test]
 async fn an_entry_is_of_everybody_or_of_one_campaign() {
     let f = Fixture::start().await;
     let campaign = CampaignId::random().to_string();

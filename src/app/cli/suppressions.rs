@@ -223,7 +223,10 @@ fn path(query: &[(&str, Option<&str>)]) -> String {
 /// An answer, or its failure with every mistake printed.
 fn told<T>(answer: Result<T, Failure>) -> anyhow::Result<T> {
     answer.map_err(|failure| {
-        if let Failure::Final(_, Some(problem)) = &failure {
+        if let Failure::Final(_, Some(problem)) = &failure
+            // The detail of a single error says it already.
+            && problem["errors"].as_array().is_some_and(|errors| errors.len() > 1)
+        {
             print_errors(problem);
         }
         failure.into_error()

@@ -232,7 +232,7 @@ impl Denial {
 /// A granted moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// How long from Redis' now to the earliest POST, ms. Usable for 100 ms from then.
+    /// How long from Redis' now to the earliest POST, ms. Who dials keeps near to it (`use_by`).
     pub ahead: Millis,
     /// From which number, as an index into the callers of the request.
     pub caller: u16,

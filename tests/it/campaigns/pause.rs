@@ -88,4 +88,10 @@ async fn a_campaign_is_paused_resumed_and_cancelled() {
     assert_eq!(fleet.redis.cmd(&["HLEN", "CAPACITY_SLOTS:{cap}"]).await.int(), 0);
     let view = view(&fleet, &id).await;
     assert_eq!(view["state"], "cancelled", "{view}");
+
+    // Workers that brought one campaign to its end go on with the next.
+    let next = create(&fleet, json!({ "name": "next", "retries": { "max_attempts": 1 } })).await;
+    add(&fleet, &next, &numbers(&fleet, Kind::Busy, half..half + 10)).await;
+    command(&fleet, &next, "start").await;
+    in_state(&fleet, &next, "completed", SOON).await;
 }

@@ -126,8 +126,10 @@ impl<W: Write> Desk<'_, W> {
         let id = made["campaign_id"].as_str().context("the API's answer names no campaign")?.to_owned();
         let mut answer = made;
         if let Some(list) = list {
-            let rows = self.post(&path(&id, "/calls")?, list).await;
-            let rows = rows.with_context(|| format!("campaign {id} was made, but its list was not added"))?;
+            let rows = match self.post(&path(&id, "/calls")?, list).await {
+                Ok(rows) => rows,
+                Err(failure) => return Err(self.without_list(&id, failure).await),
+            };
             eprintln!("{}", upload::accepted(&rows));
             upload::print_errors(&rows);
             if args.start {
@@ -145,14 +147,37 @@ impl<W: Write> Desk<'_, W> {
         Ok(())
     }
 
-    async fn post(&self, path: &str, list: Upload) -> anyhow::Result<Value> {
+    async fn post(&self, path: &str, list: Upload) -> Result<Value, Failure> {
         let request = list.onto(|query| self.client.request(Method::POST, &format!("{path}{query}")));
-        self.client.send(request).await.map_err(told)
+        self.client.send(request).await
+    }
+
+    /// What becomes of a campaign that was made for a list which then failed: where the list was refused, and no row of
+    /// it was taken, the campaign is not left lying about as a draft.
+    async fn without_list(&self, id: &str, failure: Failure) -> anyhow::Error {
+        let refused = matches!(failure, Failure::Final(..));
+        let error = told(failure);
+        if refused && self.take_back(id).await.unwrap_or(false) {
+            error.context(format!("campaign {id} was cancelled again: no row of its list was taken"))
+        } else {
+            error.context(format!("campaign {id} was made, but its list was not added, or not all of it"))
+        }
+    }
+
+    /// Cancels a campaign that has no calls. Does it have none?
+    async fn take_back(&self, id: &str) -> anyhow::Result<bool> {
+        let campaign = self.ask(Method::GET, &path(id, "")?, None).await?;
+        let empty = show::count(&campaign, "accepted") == 0;
+        if empty {
+            let why = json!({ "why": "no row of its list was taken" });
+            self.ask(Method::POST, &path(id, "/cancel")?, Some(&why)).await?;
+        }
+        Ok(empty)
     }
 
     async fn add(&mut self, id: &str, file: &std::path::Path, map: &[String]) -> anyhow::Result<()> {
         let list = Upload::open(file, map).await?;
-        let answer = self.post(&path(id, "/calls")?, list).await?;
+        let answer = self.post(&path(id, "/calls")?, list).await.map_err(told)?;
         if self.json {
             writeln!(self.out, "{answer:#}")?;
         } else {
@@ -170,7 +195,7 @@ impl<W: Write> Desk<'_, W> {
     ) -> anyhow::Result<()> {
         let path = path(id, "/preflight")?;
         let answer = match file {
-            Some(file) => self.post(&path, Upload::open(file, map).await?).await?,
+            Some(file) => self.post(&path, Upload::open(file, map).await?).await.map_err(told)?,
             None => self.ask(Method::POST, &path, None).await?,
         };
         self.tell(&answer, show::preflight)?;

@@ -19,7 +19,26 @@ fn cell(value: &Value) -> String {
             Some(f) if n.as_u64().is_none() && n.as_i64().is_none() => format!("{f:.1}"),
             _ => n.to_string(),
         },
-        other => other.to_string(),
+        Value::Bool(yes) => yes.to_string(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let part = |(name, value): (&String, &Value)| match value {
+                Value::Object(_) => format!("{name} ({})", cell(value)),
+                _ => format!("{name} {}", cell(value)),
+            };
+            let given = fields.iter().filter(|(_, value)| !is_nothing(value));
+            given.map(part).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+/// Nothing that a person wants to read of.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
     }
 }
 
@@ -146,9 +165,10 @@ pub(super) fn campaign(view: &Value) -> String {
     let mut out = format!("{}\n", state_of(view));
     let line = progress(view);
     let _ = writeln!(out, "{} of {} ended  {line}\n", count(view, "ended"), count(view, "accepted"));
-    let known = ["campaign_id", "state", "history", "dispositions", "intake"];
+    // The last step stands in the history, too.
+    let known = ["campaign_id", "state", "history", "last_step", "dispositions", "intake"];
     for (name, value) in view.as_object().into_iter().flatten() {
-        if !known.contains(&name.as_str()) && !value.is_null() {
+        if !known.contains(&name.as_str()) && !is_nothing(value) {
             let _ = writeln!(out, "{name:<20} {}", cell(value));
         }
     }
@@ -320,6 +340,25 @@ mod tests {
         );
         assert_eq!(span(7_260.0), "2 h 01 min");
         assert!(!is_over(&view) && is_over(&json!({"state": "expired"})));
+    }
+
+    #[test]
+    fn a_campaign_is_told_in_words() {
+        let view = json!({"campaign_id": "cmp_1", "state": "running", "accepted": 3, "waiting_for": {}, "caller_ids": [],
+            "retried": {"busy": 1, "no_answer": 2}, "last_step": {"to": "running"},
+            "retries": {"max_attempts": 2, "busy": {"delays_s": [60, 120]}}, "keep_open": false});
+        let text = campaign(&view);
+        assert!(!text.contains(['{', '[', '"']), "no JSON: {text}");
+        for line in [
+            "retried              busy 1, no_answer 2\n",
+            "retries              busy (delays_s 60, 120), max_attempts 2\n",
+            "keep_open            false\n",
+        ] {
+            assert!(text.contains(line), "{line:?} in {text}");
+        }
+        for empty in ["waiting_for", "caller_ids", "last_step"] {
+            assert!(!text.contains(empty), "{empty} in {text}");
+        }
     }
 
     #[test]

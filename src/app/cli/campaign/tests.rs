@@ -106,6 +106,44 @@ async fn a_campaign_is_made_given_its_list_and_started() {
 }
 
 #[tokio::test]
+async fn a_campaign_whose_list_was_refused_is_taken_back() {
+    let refused =
+        |_: &str| json(422, &json!({"title": "No row", "detail": "none of the 2 rows can be called"}));
+    let accepted = std::sync::atomic::AtomicU64::new(0);
+    let accepted = Arc::new(accepted);
+    let told = Arc::clone(&accepted);
+    let api = Api::start(move |what, _| match what {
+        "POST /api/campaigns" => json(201, &json!({"campaign_id": "cmp_1", "state": "draft"})),
+        "GET /api/campaigns/cmp_1" => {
+            let accepted = told.load(std::sync::atomic::Ordering::Relaxed);
+            json(200, &json!({"campaign_id": "cmp_1", "state": "draft", "accepted": accepted}))
+        }
+        "POST /api/campaigns/cmp_1/cancel" => {
+            json(200, &json!({"campaign_id": "cmp_1", "state": "cancelled"}))
+        }
+        other => refused(other),
+    })
+    .await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("people.csv");
+    std::fs::write(&file, "phone\n12\n911\n").expect("a file");
+    let file = file.to_string_lossy();
+    let cancels = || api.asked().iter().filter(|(what, _)| what.ends_with("/cancel")).count();
+
+    let (ended, out) = api.run(&["create", "--list", &file]).await;
+    let error = format!("{:#}", ended.expect_err("no row was taken"));
+    assert!(error.contains("cmp_1 was cancelled again") && error.contains("none of the 2 rows"), "{error}");
+    assert!(out.is_empty(), "no id, for a script to go on with: {out}");
+    assert_eq!(cancels(), 1);
+
+    // A list that broke off in the middle keeps what was read of it.
+    accepted.store(1, std::sync::atomic::Ordering::Relaxed);
+    let error = format!("{:#}", api.run(&["create", "--list", &file]).await.0.expect_err("refused"));
+    assert!(error.contains("cmp_1 was made, but its list"), "{error}");
+    assert_eq!(cancels(), 1, "a campaign that has calls is not cancelled");
+}
+
+#[tokio::test]
 async fn steps_say_why_and_refusals_say_the_state() {
     let api = Api::start(|what, _| match what {
         "POST /api/campaigns/cmp_1/pause" => json(200, &json!({"campaign_id": "cmp_1", "state": "paused"})),
