@@ -127,8 +127,10 @@ pub(super) async fn csv(
 #[cfg(any(test, fuzzing))]
 pub(super) async fn entries(app: &App, body: Body, defaults: &Defaults) -> Vec<Suppression> {
     let mut intake = Intake::new(app);
-    // What was read of a list that is broken off stands all the same.
-    let _ = Box::pin(read(&mut intake, body, defaults, &[])).await;
+    if let Ok(source) = Source::new(body, &HeaderMap::new()) {
+        // What was read of a list that is broken off stands all the same.
+        let _ = Box::pin(read(&mut intake, source, defaults, &[])).await;
+    }
     intake.batch
 }
 
