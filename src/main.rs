@@ -36,6 +36,8 @@ enum Command {
     Audit(cli::audit::AuditArgs),
     /// The do-not-call list of a running API: import, export, add, remove, check.
     Suppressions(cli::suppressions::SuppressionsArgs),
+    /// One person's data at a running API: exported, erased.
+    People(cli::people::PeopleArgs),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +75,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Campaign(args) => Ok(cli::campaign::run(&args).await),
         Command::Audit(args) => Ok(Box::pin(cli::audit::run(&args)).await),
         Command::Suppressions(args) => Ok(cli::suppressions::run(&args).await),
+        Command::People(args) => Ok(cli::people::run(&args).await),
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod blueprint;
 mod book;
-mod interview;
+pub(crate) mod interview;
 mod reminder;
 mod tool;
 

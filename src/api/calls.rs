@@ -211,7 +211,7 @@ fn lowest_id() -> CallId {
     CallId::parse(&zero).unwrap_or_else(|| CallId::new(Shard(0)))
 }
 
-fn read_cursor(text: &str) -> Option<(Millis, CallId)> {
+pub(super) fn read_cursor(text: &str) -> Option<(Millis, CallId)> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
     let (at, id) = text.split_once(':')?;
     Some((at.parse().ok()?, CallId::parse(id)?))

@@ -16,6 +16,8 @@ mod calls;
 mod campaigns;
 mod docs;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod http;
 mod initiate;
@@ -41,7 +43,7 @@ use serde_json::Value;
 use crate::base::clock::Clock;
 use crate::base::telemetry::Metrics;
 use crate::domain::call::{Artefact, Call, Effect, Rules};
-use crate::domain::ids::CallId;
+use crate::domain::ids::{CallId, PhoneHash};
 use crate::domain::window::{self, Window};
 use crate::store::Store;
 
@@ -129,11 +131,17 @@ pub struct Ops {
     pub draining: Arc<AtomicBool>,
 }
 
-/// What the API asks of the archive. Both give up by themselves.
+/// Finds a person's calls in the archive.
+pub type ArchivedCalls =
+    Arc<dyn Fn(PhoneHash) -> BoxFuture<'static, anyhow::Result<Vec<(CallId, Option<Value>)>>> + Send + Sync>;
+
+/// What the API asks of the archive. All give up by themselves.
 #[derive(Clone)]
 pub struct ArchiveHooks {
     /// The status of a call whose record is gone, as JSON; `None` where the archive has nothing of it.
     pub status: Arc<dyn Fn(CallId) -> BoxFuture<'static, anyhow::Result<Option<Value>>> + Send + Sync>,
+    /// The calls of a person that stand in the archive, however old, each with its status where that is there.
+    pub of_person: ArchivedCalls,
     /// Deletes objects; one that is gone already is no error.
     pub delete: Arc<dyn Fn(Vec<Artefact>) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>,
 }

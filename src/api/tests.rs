@@ -22,6 +22,7 @@ use crate::api::{Api, ApiConfig, ArchiveHooks, DependencyHealth, DependencyState
 use crate::base::clock::Clock;
 use crate::base::telemetry::Metrics;
 use crate::domain::call::{Effect, Rules};
+use crate::domain::ids::CallId;
 use crate::store::Store;
 use crate::store::testing::TestRedis;
 
@@ -35,6 +36,8 @@ pub(crate) struct Fixture {
     performed: Arc<Mutex<Vec<Effect>>>,
     /// Keys of objects that the archive was told to delete.
     deleted: Arc<Mutex<Vec<String>>>,
+    /// What the archive holds of the number in use, beside what Redis knows.
+    archived: Arc<Mutex<Vec<(CallId, Option<Value>)>>>,
 }
 
 /// What the API answered.
@@ -60,6 +63,8 @@ impl Fixture {
         let done = Arc::clone(&performed);
         let deleted = Arc::new(Mutex::new(Vec::new()));
         let gone = Arc::clone(&deleted);
+        let archived: Arc<Mutex<Vec<(CallId, Option<Value>)>>> = Arc::default();
+        let older = Arc::clone(&archived);
         let api = Api {
             ops: Ops {
                 store: store.clone(),
@@ -87,13 +92,26 @@ impl Fixture {
             }),
             archive: Some(ArchiveHooks {
                 status: Arc::new(|_| async { Ok(None) }.boxed()),
+                of_person: Arc::new(move |_| {
+                    let found = older.lock().unwrap().clone();
+                    async { Ok(found) }.boxed()
+                }),
                 delete: Arc::new(move |objects| {
                     gone.lock().unwrap().extend(objects.into_iter().map(|o| o.key));
                     async { Ok(()) }.boxed()
                 }),
             }),
         };
-        Self { _redis: redis, store, clock, router: super::router(api), draining, performed, deleted }
+        Self {
+            _redis: redis,
+            store,
+            clock,
+            router: super::router(api),
+            draining,
+            performed,
+            deleted,
+            archived,
+        }
     }
 
     async fn ask(&self, request: Request<Body>) -> Answer {

@@ -50,6 +50,12 @@ async fn ask(parts: &Parts, role: &str) -> HealthReport {
     let mut redis_health =
         dependency("redis", DependencyState::Down, redis.as_ref().map(|(d, _)| *d).map_err(String::clone));
     if let Ok((_, health)) = redis {
+        if health.refused {
+            redis_health.state = DependencyState::Down;
+            let policy = &health.maxmemory_policy;
+            redis_health.detail =
+                Some(format!("maxmemory-policy is {policy}: it throws queued calls and webhooks away"));
+        }
         redis_health.advice = health.advice;
     }
     let plain = |name, result: Result<Duration, String>| dependency(name, DependencyState::Degraded, result);

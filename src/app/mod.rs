@@ -3,6 +3,8 @@
 pub mod cli;
 pub mod config;
 pub mod dev;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod health;
 mod keeper;
 pub mod lifecycle;

@@ -166,7 +166,7 @@ fn api_of(parts: &Parts, ops: Ops) -> Api {
     let known = agents.names().into_iter().filter_map(|name| agents.get(&name));
     let outcome_events = known.map(|agent| agent.definition.outcome_event.clone()).collect();
     let effects = parts.effects.clone();
-    let (for_status, for_delete) = (parts.archive.clone(), parts.archive.clone());
+    let [for_status, for_person, for_delete] = [&parts.archive; 3].map(Clone::clone);
     Api {
         ops,
         config: ApiConfig {
@@ -195,6 +195,10 @@ fn api_of(parts: &Parts, ops: Ops) -> Api {
             status: Arc::new(move |id| {
                 let archive = for_status.clone();
                 async move { Ok(wrapup::archived_status(&archive, &id).await?) }.boxed()
+            }),
+            of_person: Arc::new(move |person| {
+                let archive = for_person.clone();
+                async move { Ok(wrapup::archived_calls(&archive, &person).await?) }.boxed()
             }),
             delete: Arc::new(move |artefacts| {
                 let archive = for_delete.clone();

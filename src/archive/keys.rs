@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::base::clock::Millis;
-use crate::domain::ids::CallId;
+use crate::domain::ids::{CallId, PhoneHash};
 
 /// The call's recording, as fetched from the carrier.
 #[must_use]
@@ -28,6 +28,24 @@ pub fn outcome(created: Millis, call: &CallId, folder: &str, file: &str) -> Stri
 #[must_use]
 pub fn index(call: &CallId) -> String {
     format!("calls/index/{:02}/{call}.json", call.shard().0)
+}
+
+/// Says that a call was this person's, so that what is older than Redis remembers is found by the number's keyed hash.
+#[must_use]
+pub fn person(hash: &PhoneHash, call: &CallId) -> String {
+    format!("{}{call}.json", of_person(hash))
+}
+
+/// What the keys of [`person`] begin with.
+#[must_use]
+pub fn of_person(hash: &PhoneHash) -> String {
+    format!("calls/people/{hash}/")
+}
+
+/// The call that a key of [`person`] names.
+#[must_use]
+pub fn call_of_person(key: &str) -> Option<CallId> {
+    CallId::parse(key.rsplit_once('/')?.1.strip_suffix(".json")?)
 }
 
 /// An entry of the audit trail: `at` is when the thing happened (not when it is written), `id` comes from [`audit_id`].
@@ -114,6 +132,10 @@ mod tests {
             format!("calls/profiles/2024/01/15/{call}/worker_profile.json")
         );
         assert_eq!(index(&call), format!("calls/index/07/{call}.json"));
+        let hash = PhoneHash("a1b2c3d4".into());
+        assert_eq!(person(&hash, &call), format!("calls/people/a1b2c3d4/{call}.json"));
+        assert!(person(&hash, &call).starts_with(&of_person(&hash)));
+        assert_eq!(call_of_person(&person(&hash, &call)), Some(call.clone()));
         let id = audit_id(&call, "attempt", 1);
         assert_eq!(audit(at, &id), format!("audit/2024/01/15/audit_20240115T103000123Z_{id}.json"));
         assert_eq!(id, audit_id(&call, "attempt", 1));

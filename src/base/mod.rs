@@ -3,4 +3,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+pub mod sse;
 pub mod telemetry;

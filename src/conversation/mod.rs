@@ -14,6 +14,8 @@
 
 mod answer;
 mod engine;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub(crate) mod guard;
 mod input;
 mod messages;

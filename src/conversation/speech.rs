@@ -104,21 +104,42 @@ pub(super) struct Filter {
 impl Filter {
     /// The sentence as a voice may speak it; `None` where nothing of it may be spoken.
     pub(super) fn clean(&self, sentence: &str) -> Option<String> {
-        let lower = sentence.to_lowercase();
-        let leaks = LEAKS.iter().any(|l| lower.contains(l))
-            || sentence.contains(['{', '}'])
-            || self.tools.iter().any(|t| t.contains('_') && lower.contains(t.as_str()));
-        if leaks {
+        if self.leaks(sentence) {
             return None;
         }
         let text = strip_links(&strip_tags(sentence));
-        let text = strip_phones(&text, &self.known);
+        // First what is not spoken goes: within a number or an address it would hide it.
         let text: String = text.chars().filter_map(speakable).collect();
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let text =
-            strip_bullet(&text).replace(" .", ".").replace(" ,", ",").replace(" ?", "?").replace(" !", "!");
+        let mut text = tidy(strip_bullet(&text));
+        // What is left of and right of a number that goes may be one in its turn.
+        loop {
+            let without = tidy(&strip_links(&strip_phones(&text, &self.known)));
+            if without == text {
+                break;
+            }
+            text = without;
+        }
+        if self.leaks(&text) {
+            return None;
+        }
         text.chars().any(char::is_alphanumeric).then_some(text)
     }
+}
+
+impl Filter {
+    /// Does it talk about the works?
+    fn leaks(&self, sentence: &str) -> bool {
+        let lower = sentence.to_lowercase();
+        LEAKS.iter().any(|l| lower.contains(l))
+            || sentence.contains(['{', '}'])
+            || self.tools.iter().any(|t| t.contains('_') && lower.contains(t.as_str()))
+    }
+}
+
+/// Single blanks, and none before a mark.
+fn tidy(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.replace(" .", ".").replace(" ,", ",").replace(" ?", "?").replace(" !", "!")
 }
 
 /// Markup marks and pictures are dropped, dashes become commas' pauses by themselves.

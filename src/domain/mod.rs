@@ -5,6 +5,8 @@ pub mod agent;
 pub mod call;
 pub mod campaign;
 pub mod disposition;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod ids;
 pub mod notice;
 pub mod phone;

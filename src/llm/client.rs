@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use eventsource_stream::{EventStreamError, Eventsource};
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
@@ -13,6 +12,8 @@ use reqwest::{RequestBuilder, Response};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
+
+use crate::base::sse::{Broken, events};
 
 use super::assemble::{Assembler, Delta, parse_object};
 use super::config::{Endpoints, Flavor, ModelConfig};
@@ -260,7 +261,7 @@ async fn read_at_most(response: Response, most: usize) -> Result<Vec<u8>, ModelE
 
 /// The deltas of a response. A pause longer than `pause`, or the deadline, ends it with an error.
 fn deltas(response: Response, pause: Duration, deadline: Instant) -> DeltaStream {
-    let events = response.bytes_stream().eventsource().boxed();
+    let events = events(response.bytes_stream());
     let state = (events, Assembler::default(), VecDeque::new(), false);
     stream::unfold(state, move |(mut events, mut assembler, mut ready, mut over)| async move {
         loop {
@@ -275,8 +276,8 @@ fn deltas(response: Response, pause: Duration, deadline: Instant) -> DeltaStream
                 Err(_) => Err(ModelError::retryable("timeout")),
                 Ok(Some(Ok(event))) if event.data.trim().is_empty() => Ok(Vec::new()),
                 Ok(Some(Ok(event))) => assembler.feed(&event.data),
-                Ok(Some(Err(EventStreamError::Transport(e)))) => Err(ModelError::from_transport(&e)),
-                Ok(Some(Err(_))) => Err(ModelError::Malformed("event stream")),
+                Ok(Some(Err(Broken::Stream(e)))) => Err(ModelError::from_transport(&e)),
+                Ok(Some(Err(Broken::TooLong))) => Err(ModelError::Malformed("event too long")),
                 Ok(None) => assembler.close().map(|d| vec![d]),
             };
             match fed {

@@ -13,6 +13,8 @@ mod assemble;
 mod client;
 mod config;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod limits;
 mod wire;
 

@@ -170,6 +170,39 @@ async fn a_name_that_turns_inside_is_not_connected_to() {
 }
 
 #[tokio::test]
+async fn each_attempt_is_judged_by_what_the_name_says_then_and_a_redirect_leads_nowhere() {
+    let (inside, reached) = raw(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    // A receiver on this machine stands for one outside: the guard is asked with a rule that lets it pass.
+    let redirect: &'static [u8] =
+        format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {inside}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .leak()
+            .as_bytes();
+    let (outside, _) = raw(redirect).await;
+    let port = outside.rsplit(':').next().expect("a port").to_owned();
+    let looks = Arc::new(AtomicUsize::new(0));
+    let counted = looks.clone();
+    // Outside the first time, a metadata service ever after.
+    let lookup =
+        move |_: String| -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>> {
+            let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+            Box::pin(async move {
+                Ok(vec![IpAddr::from(if first { [127, 0, 0, 1] } else { [169, 254, 169, 254] })])
+            })
+        };
+    let deliverer = Deliverer::with_guard(config(5_000), Guard::with_lookup(true, lookup)).expect("a client");
+    let url = format!("http://rebinding.example:{port}/");
+    let Verdict::Retry { status, why, .. } = deliverer.deliver(&url, "evt", b"{}", NOW).await else {
+        panic!("a redirect is no delivery")
+    };
+    assert_eq!(status, Some(307), "{why}");
+    assert_eq!(reached.load(Ordering::SeqCst), 0, "the redirect was followed");
+    let verdict = deliverer.deliver(&url, "evt", b"{}", NOW).await;
+    let Verdict::Retry { status: None, why, .. } = &verdict else { panic!("{verdict:?}") };
+    assert_eq!(why, "the host's name points to a cloud metadata service");
+    assert_eq!(looks.load(Ordering::SeqCst), 2, "one look for each connection");
+}
+
+#[tokio::test]
 async fn what_can_never_be_delivered_is_dead_at_once() {
     let strict = Deliverer::new(DeliverConfig { allow_private: false, ..config(5_000) }).expect("a client");
     for url in ["http://127.0.0.1:1/", "ftp://example.com/", "nonsense", "http://localhost/"] {

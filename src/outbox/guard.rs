@@ -56,7 +56,8 @@ enum Reach {
 /// # Errors
 /// The first reason to refuse it.
 pub fn check_url_shape(url: &str, allow_private: bool) -> Result<Url, Refused> {
-    if url.len() > MAX_URL {
+    // The parser drops line breaks and tabs, so that what is read is not what stands there.
+    if url.len() > MAX_URL || url.chars().any(char::is_control) {
         return Err(Refused::NotAUrl);
     }
     let parsed = Url::parse(url).map_err(|_| Refused::NotAUrl)?;
@@ -115,11 +116,12 @@ fn reach_v4(ip: Ipv4Addr) -> Reach {
         [169, 254, 169, 254] | [169, 254, 170, 2] | [100, 100, 100, 200] | [168, 63, 129, 16] => {
             Reach::Never(METADATA)
         }
+        // Clouds keep adding services there (credentials of pods, the clock, the resolver); nobody's webhook is among them.
+        [169, 254, ..] => Reach::Never("a link-local address"),
         [0, ..] => Reach::Never("an unspecified address"),
         [127, ..] => Reach::Inside("a loopback address"),
         [10, ..] | [192, 168, ..] | [172, 16..=31, ..] => Reach::Inside("a private address"),
         [100, 64..=127, ..] => Reach::Inside("a carrier-grade NAT address"),
-        [169, 254, ..] => Reach::Inside("a link-local address"),
         [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Reach::Never("a documentation address"),
         [192, 0, 0, _] => Reach::Never("a protocol assignment address"),
         [192, 88, 99, _] => Reach::Never("a 6to4 relay address"),
@@ -141,10 +143,10 @@ fn reach_v6(ip: Ipv6Addr) -> Reach {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => embedded(),
         [0, 0, 0, 0, 0, 0, ..] => Reach::Never("an IPv4-compatible address"),
         [0x64, 0xff9b, 1, ..] => Reach::Inside("a private NAT64 address"),
-        // AWS's metadata service over IPv6.
-        [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => Reach::Never("a cloud metadata service"),
+        // AWS's services for its machines over IPv6, metadata and credentials among them; Google's metadata.
+        [0xfd00, 0xec2, ..] | [0xfd20, 0xce, ..] => Reach::Never("a cloud metadata service"),
         [0xfc00..=0xfdff, ..] => Reach::Inside("a unique local address"),
-        [0xfe80..=0xfebf, ..] => Reach::Inside("a link-local address"),
+        [0xfe80..=0xfebf, ..] => Reach::Never("a link-local address"),
         [0xff00..=0xffff, ..] => Reach::Never("a multicast address"),
         [0x2001, 0, ..] => Reach::Never("a Teredo address"),
         [0x2001, 0..=0x1ff, ..] => Reach::Never("a protocol assignment address"),
@@ -275,6 +277,28 @@ mod tests {
             "http://[ff02::1]/",
             "http://[100::1]/",
             "http://①②⑦.0.0.1/",
+            "http://127.0.0.1./",
+            "http://0/",
+            "http://017700000001/",
+            "http://0x7f000001/",
+            "http://0x7f.1/",
+            "http://%31%32%37.0.0.1/",
+            "http://127.0.0.1\\@example.com/",
+            "http://１２７.0.0.1/",
+            "http://localhost%2e/",
+            "http://x.LOCALHOST/",
+            "http://169.254.1.1/",
+            "http://169.254.170.23/v1/credentials",
+            "http://2852039166/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://[0:0:0:0:0:ffff:169.254.169.254]/",
+            "http://[::ffff:0:127.0.0.1]/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://[fd20:ce::254]/",
+            "http://[fd00:ec2::23]/",
+            "http://[febf::1]/",
+            "http://metadata/computeMetadata/v1/",
+            "http://instance-data/latest/",
         ] {
             let why = check_url_shape(url, false);
             assert!(matches!(why, Err(Refused::Address(_) | Refused::InternalName)), "{url}: {why:?}");
@@ -308,6 +332,15 @@ mod tests {
             ("javascript:alert(1)", Refused::Scheme),
             ("https://user@example.com/", Refused::Userinfo),
             ("https://:pw@example.com/", Refused::Userinfo),
+            ("https://example.com@127.0.0.1/", Refused::Userinfo),
+            ("http://example.com/\r\nHost: inside", Refused::NotAUrl),
+            ("ht\ttp://127.0.0.1/", Refused::NotAUrl),
+            ("http://a b/", Refused::NotAUrl),
+            ("//127.0.0.1/", Refused::NotAUrl),
+            ("gopher://127.0.0.1:6379/_FLUSHALL", Refused::Scheme),
+            ("redis://127.0.0.1/", Refused::Scheme),
+            ("data:text/plain,x", Refused::Scheme),
+            ("blob:http://127.0.0.1/", Refused::Scheme),
         ] {
             assert_eq!(check_url_shape(url, true), Err(why), "{url}");
         }
@@ -320,8 +353,15 @@ mod tests {
         for url in ["http://127.0.0.1:8080/", "http://localhost/", "http://10.0.0.1/", "http://[::1]/"] {
             assert!(check_url_shape(url, true).is_ok(), "{url}");
         }
-        for url in ["http://169.254.169.254/", "http://metadata.google.internal/", "http://[fd00:ec2::254]/"]
-        {
+        for url in [
+            "http://169.254.169.254/",
+            "http://169.254.170.23/",
+            "http://metadata.google.internal/",
+            "http://[fd00:ec2::254]/",
+            "http://[fd20:ce::254]/",
+            "http://[::ffff:169.254.169.254]/",
+            "http://0.0.0.0/",
+        ] {
             assert!(check_url_shape(url, true).is_err(), "{url}");
         }
     }

@@ -3,6 +3,8 @@
 pub mod breaker;
 pub mod deliver;
 mod endpoints;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod guard;
 pub mod pump;
 pub mod sign;

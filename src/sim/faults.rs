@@ -78,6 +78,9 @@ pub enum Fault {
     DropMidStream,
     /// Model: a line of the stream is no JSON.
     Malformed,
+    /// Model: it does what anybody in the conversation bids it: asks for tools it has and tools it has not, with a number
+    /// of its own, and says that number in every way it knows.
+    Obey,
 }
 
 /// One rule: the `next` times (or always) that a request to `target` whose key contains `matching` comes by, `fault`

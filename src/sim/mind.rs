@@ -79,6 +79,7 @@ fn in_protocol(fault: &Fault) -> Option<ModelFault> {
         Fault::Hang => ModelFault::Hang,
         Fault::DropMidStream => ModelFault::DropMidStream,
         Fault::Malformed => ModelFault::MalformedSse,
+        Fault::Obey => ModelFault::Obey,
         Fault::Status { code: 429, error_code: Some(c), .. } if c == "insufficient_quota" => {
             ModelFault::InsufficientQuota
         }

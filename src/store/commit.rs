@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::base::clock::{HOUR, Millis};
+use crate::base::clock::{DAY, HOUR, Millis};
 use crate::domain::call::{Call, Change, Effect, Event, Phase, Rules};
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
@@ -76,7 +76,8 @@ impl Store {
         let now = self.clock.now();
         let evidence = super::audit::evidence(&change, now);
         let tally = Tally::of(&change, now);
-        let Change { mut call, before, decides, unplaced, effects, lines, turn: answer, .. } = change;
+        let Change { mut call, before, decides, unplaced, adopted, effects, lines, turn: answer, .. } =
+            change;
         call.head.version = before.version.wrapping_add(1);
         call.head.token = rand::random();
         let shard = call.id.shard();
@@ -106,6 +107,9 @@ impl Store {
         }
         if unplaced {
             plan.insert("unplaced".into(), json!(format!("{}:{}", call.id, call.body.attempt)));
+        }
+        if let Some(attempt) = adopted {
+            plan.insert("adopted".into(), json!({"member": format!("{}:{attempt}", call.id), "window": DAY}));
         }
         if let Some(campaign) = &call.campaign {
             plan.insert("lane".into(), json!(campaign));

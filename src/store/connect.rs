@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fred::prelude::*;
 use fred::types::config::UnresponsiveConfig;
 use fred::types::{ClusterHash, CustomCommand, InfoKind};
+use futures::future::join_all;
 use secrecy::{ExposeSecret, SecretBox};
 use sha2::{Digest, Sha256};
 
@@ -59,19 +60,26 @@ impl From<Error> for StoreError {
     }
 }
 
-/// What `/health` says of Redis.
+/// Does a server with this `maxmemory-policy` throw keys away? One that does not say which it has is believed.
+fn evicts(policy: &str) -> bool {
+    !matches!(policy, "noeviction" | "" | "unknown")
+}
+
+/// What `/health` says of Redis. Of a cluster, of all its primaries together, the worst counting.
 #[derive(Clone, Debug, Default, serde::Serialize, utoipa::ToSchema)]
 pub struct RedisHealth {
     /// A round trip, ms.
     pub latency_ms: f64,
     /// `maxmemory-policy`.
     pub maxmemory_policy: String,
-    /// Is the append-only file on?
+    /// Is the append-only file on, on every primary?
     pub aof: bool,
-    /// Replicas connected.
+    /// Replicas connected, of the primary that has fewest.
     pub replicas: u64,
     /// Memory in use, bytes.
     pub used_memory: u64,
+    /// It may evict keys, and nobody has allowed that: a node does not start on it, and `/health` calls it down.
+    pub refused: bool,
     /// What an operator should change, in words.
     pub advice: Vec<String>,
 }
@@ -127,7 +135,7 @@ impl Store {
         Ok(())
     }
 
-    fn open(config: RedisConfig, clock: Clock) -> Result<Self, StoreError> {
+    pub(super) fn open(config: RedisConfig, clock: Clock) -> Result<Self, StoreError> {
         let mut url =
             url::Url::parse(&config.url).map_err(|e| StoreError::Refused(format!("REDIS_URL: {e}")))?;
         let connections = url
@@ -195,7 +203,7 @@ impl Store {
     async fn check(&self) -> Result<(), StoreError> {
         let health = self.health().await?;
         let policy = health.maxmemory_policy.as_str();
-        if !self.config.allow_eviction && !matches!(policy, "noeviction" | "" | "unknown") {
+        if health.refused {
             return Err(StoreError::Refused(format!(
                 "Redis has maxmemory-policy {policy}: it would evict queued calls and webhooks. Set it to noeviction."
             )));
@@ -225,23 +233,26 @@ impl Store {
         let client = self.client();
         let _: Value = client.get(keys::fleet("META")).await?;
         let latency_ms = began.elapsed().as_secs_f64() * 1000.0;
-        let info: String = client.info(None::<InfoKind>).await.unwrap_or_default();
-        let field = |name: &str| {
-            info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).unwrap_or("").trim().to_owned()
+        let infos = self.infos().await;
+        let field = |name: &'static str| {
+            infos.iter().map(move |info| {
+                info.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).unwrap_or("").trim()
+            })
         };
-        let mut policy = field("maxmemory_policy");
-        if policy.is_empty() {
-            "unknown".clone_into(&mut policy);
-        }
+        let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+        // Of a cluster the worst: each of its primaries holds calls.
+        let policy = field("maxmemory_policy").max_by_key(|policy| (evicts(policy), !policy.is_empty()));
+        let policy = policy.filter(|policy| !policy.is_empty()).unwrap_or("unknown");
         let mut health = RedisHealth {
             latency_ms,
-            aof: field("aof_enabled") == "1",
-            replicas: field("connected_slaves").parse().unwrap_or(0),
-            used_memory: field("used_memory").parse().unwrap_or(0),
-            maxmemory_policy: policy,
+            aof: field("aof_enabled").all(|on| on == "1"),
+            replicas: field("connected_slaves").map(number).min().unwrap_or(0),
+            used_memory: field("used_memory").map(number).sum(),
+            refused: evicts(policy) && !self.config.allow_eviction,
+            maxmemory_policy: policy.to_owned(),
             advice: Vec::new(),
         };
-        if !matches!(health.maxmemory_policy.as_str(), "noeviction" | "unknown") {
+        if evicts(policy) {
             health
                 .advice
                 .push("set maxmemory-policy to noeviction: an evicting Redis loses queued calls".into());
@@ -250,9 +261,24 @@ impl Store {
             health.advice.push("turn appendonly on: without it a restart forgets what was accepted".into());
         }
         if health.replicas == 0 {
+            // Of a cluster: of at least one primary.
             health.advice.push("connect a replica and set min-replicas-to-write 1".into());
         }
         Ok(health)
+    }
+
+    /// What each primary says of itself; of one that does not answer, nothing.
+    async fn infos(&self) -> Vec<String> {
+        let client = self.client();
+        let primaries =
+            client.cached_cluster_state().map(|state| state.unique_primary_nodes()).unwrap_or_default();
+        if primaries.is_empty() {
+            return vec![client.info(None::<InfoKind>).await.unwrap_or_default()];
+        }
+        let asked = primaries.into_iter().map(|primary| async move {
+            client.with_cluster_node(primary).info::<String>(None).await.unwrap_or_default()
+        });
+        join_all(asked).await
     }
 
     /// A round trip alone, for readiness.

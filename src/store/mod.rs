@@ -36,6 +36,8 @@ mod capacity;
 mod commit;
 mod connect;
 mod fence;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod idempotency;
 mod keys;
 mod nodes;

@@ -73,16 +73,26 @@ impl Store {
         let shard = id.shard();
         let client = self.client();
         // First: the record is what leads to them.
-        let kinds = KINDS.into_iter().chain(outcomes.iter().map(String::as_str));
-        let mut args = vec![keys::tag(shard)];
-        args.extend(kinds.map(|kind| Notice::id_of(id, kind, 0)));
-        let keys = vec![keys::outbox_call(id), keys::outbox_count(shard), keys::outbox_dead(shard)];
-        scripts::OUTBOX_ERASE.run(self, keys, args).await?;
+        self.erase_events(id, outcomes).await?;
         let keys = vec![keys::session(id), keys::transcript(id), keys::turn(id), keys::journal(id)];
         let _: i64 = client.del(keys).await?;
         let _: i64 = client.zrem(keys::due(shard), id.as_str()).await?;
         let day = keys::calls(shard, &keys::day(call.body.created_at));
         scripts::UNLIST.run(self, vec![day], vec![id.to_string(), call.body.created_at.to_string()]).await?;
         Ok(true)
+    }
+
+    /// Erases the events that told of a call, delivered or not; they outlive its record. `outcomes` as in
+    /// [`Store::erase_ended`].
+    ///
+    /// # Errors
+    /// Where Redis does not answer; erasing again is the same.
+    pub async fn erase_events(&self, id: &CallId, outcomes: &[String]) -> Result<(), StoreError> {
+        let shard = id.shard();
+        let kinds = KINDS.into_iter().chain(outcomes.iter().map(String::as_str));
+        let mut args = vec![keys::tag(shard)];
+        args.extend(kinds.map(|kind| Notice::id_of(id, kind, 0)));
+        let keys = vec![keys::outbox_call(id), keys::outbox_count(shard), keys::outbox_dead(shard)];
+        scripts::OUTBOX_ERASE.run(self, keys, args).await.map(drop)
     }
 }

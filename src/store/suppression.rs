@@ -54,7 +54,8 @@ impl Scope {
 /// One entry, with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suppression {
-    /// The number (E.164), or a prefix of numbers (`+1900`).
+    /// The number (E.164), or a prefix of numbers (`+1900`). Empty where the person was erased: the entry goes on to hold by
+    /// the keyed hash that it stands under.
     pub number: String,
     /// Is `number` a prefix?
     #[serde(default)]
@@ -98,10 +99,21 @@ impl Suppression {
         self.expires_at.is_none_or(|at| at > now)
     }
 
-    /// Does it forbid calling `e164` for this campaign at `now`?
+    /// Was its person erased, so that it names nobody?
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.number.is_empty() && !self.prefix
+    }
+
+    /// Does it forbid calling `e164` for this campaign at `now`? Of an entry whose person was erased, who found it by the
+    /// number's hash is believed.
     #[must_use]
     pub fn forbids(&self, e164: &str, campaign: Option<&CampaignId>, now: Millis) -> bool {
-        let whom = if self.prefix { e164.starts_with(&self.number) } else { e164 == self.number };
+        let whom = if self.prefix {
+            e164.starts_with(&self.number)
+        } else {
+            e164 == self.number || self.is_erased()
+        };
         whom && self.holds(now) && self.scope.concerns(campaign)
     }
 
@@ -110,7 +122,7 @@ impl Suppression {
         format!("{} {}", self.expires_at.unwrap_or(0), serde_json::to_string(self).unwrap_or_default())
     }
 
-    fn decode(text: &str) -> Option<Self> {
+    pub(super) fn decode(text: &str) -> Option<Self> {
         serde_json::from_str(text.split_once(' ')?.1).ok()
     }
 }
@@ -309,18 +321,8 @@ impl Store {
     /// # Errors
     /// Where Redis does not answer.
     pub async fn suppressions_of(&self, number: &str, now: Millis) -> Result<Vec<Suppression>, StoreError> {
-        let shard = Shard::of(number);
-        let hash = self.hash(number);
         let mut found: Vec<Suppression> = self.prefixes().await?;
-        let mut scan = "0".to_owned();
-        loop {
-            let (next, rows) = self.scan(keys::suppression(shard), scan, Some(format!("{hash}*"))).await?;
-            found.extend(rows.into_iter().map(|(_, entry)| entry));
-            if next == "0" {
-                break;
-            }
-            scan = next;
-        }
+        found.extend(self.own_entries(number).await?);
         found.retain(|e| e.forbids(number, e.scope.campaign(), now));
         // A scan may show a field twice.
         found.sort_by(|a, b| {
@@ -328,6 +330,37 @@ impl Store {
         });
         found.dedup_by(|a, b| a.number == b.number && a.scope == b.scope);
         Ok(found)
+    }
+
+    /// The entries of this very number, those that have expired among them.
+    async fn own_entries(&self, number: &str) -> Result<Vec<Suppression>, StoreError> {
+        let (key, hash) = (keys::suppression(Shard::of(number)), self.hash(number));
+        let (mut found, mut scan) = (Vec::new(), "0".to_owned());
+        loop {
+            let (next, rows) = self.scan(key.clone(), scan, Some(format!("{hash}*"))).await?;
+            found.extend(rows.into_iter().map(|(_, entry)| entry));
+            if next == "0" {
+                return Ok(found);
+            }
+            scan = next;
+        }
+    }
+
+    /// Takes the number and the words out of a person's entries. They go on to hold, by the keyed hash alone, and still say
+    /// why (`source`) and since when.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; it may be done again.
+    pub async fn erase_from_list(&self, number: &str) -> Result<(), StoreError> {
+        let hash = self.hash(number).to_string();
+        let named = self.own_entries(number).await?.into_iter().filter(|entry| !entry.is_erased());
+        let bare = named.map(|entry| Suppression { number: String::new(), evidence: None, ..entry });
+        let changes: Vec<Change> =
+            bare.map(|entry| (hash.clone(), entry.scope.word().to_owned(), "set", entry.encode())).collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.change_people(Shard::of(number), changes).await.map(drop)
     }
 
     /// The prefixes on the list.

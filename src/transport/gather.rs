@@ -62,7 +62,7 @@ impl Transport {
                     Ok(Some(agent)) => agent,
                     _ => return markup::goodbye(None),
                 };
-                let next = n + 1;
+                let next = n.saturating_add(1);
                 // Who is put through shows the number that the callee knows from this very call.
                 let caller_id = call.body.caller.as_deref().unwrap_or(&self.caller_id);
                 let place = Place { urls: &self.urls, call: &id, attempt, next, caller_id };
@@ -144,7 +144,7 @@ fn over(call: &Call, attempt: u32, sid: &str) -> bool {
     matches!(call.phase(), Phase::WrapUp | Phase::Ended) || call.body.attempt != attempt || another_leg
 }
 
-fn heard(via: &Via, n: u32, form: &crate::carrier::twilio::wire::CallbackForm) -> Heard {
+pub(super) fn heard(via: &Via, n: u32, form: &crate::carrier::twilio::wire::CallbackForm) -> Heard {
     if let Some(text) = form.speech_result.as_deref().filter(|t| !t.trim().is_empty()) {
         return Heard::Speech { text: text.to_owned(), confidence: form.confidence };
     }

@@ -9,6 +9,8 @@
 //!
 //! Twilio is always answered with valid TwiML and 200 where it listens; only a request that is not Twilio's gets a 403.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gather;
 mod markup;
 mod status;

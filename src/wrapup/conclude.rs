@@ -126,6 +126,9 @@ impl WrapUp {
         }
         // Our setbacks are over; those of the recording are counted from here.
         change.call.body.setbacks = 0;
+        // First: what has a status has to be found when its person asks to be forgotten.
+        let whose = keys::person(&call.phone_hash, &call.id);
+        self.put_only(call, &whose, &documents::of_person(call)).await?;
         let status = documents::status(&change.call);
         self.put_only(call, &keys::index(&call.id), &status).await?;
         fault::point("wrapup_before_commit");

@@ -117,6 +117,11 @@ pub(super) fn audit(call: &Call, talker: &Talker, extracted: Extracted, objects:
     })
 }
 
+/// What says that a call was a person's.
+pub(super) fn of_person(call: &Call) -> Value {
+    json!({"schema_version": SCHEMA_VERSION, "call_id": call.id, "created_at": rfc3339(call.body.created_at)})
+}
+
 /// The status of an ended call as it is answered once Redis has forgotten it.
 pub(super) fn status(call: &Call) -> Value {
     let body = &call.body;

@@ -30,7 +30,7 @@ use crate::base::telemetry::Metrics;
 use crate::carrier::twilio::Twilio;
 use crate::domain::agent::Agent;
 use crate::domain::call::{Call, Effect, Event, Phase, Rules};
-use crate::domain::ids::CallId;
+use crate::domain::ids::{CallId, PhoneHash};
 use crate::llm::Model;
 use crate::store::{Applied, Store, StoreError};
 
@@ -103,4 +103,22 @@ fn refused(call: &Call, needs_consent: bool) -> bool {
 /// Where S3 is away or refuses.
 pub async fn archived_status(archive: &Archive, call: &CallId) -> Result<Option<Value>, ArchiveError> {
     archive.get_json(&keys::index(call)).await
+}
+
+/// The calls of a person that stand in the archive, however old, each with its status where that is there: those that
+/// were wrapped up or sealed by a version that writes down whose they were.
+///
+/// # Errors
+/// Where S3 is away or refuses.
+pub async fn archived_calls(
+    archive: &Archive,
+    person: &PhoneHash,
+) -> Result<Vec<(CallId, Option<Value>)>, ArchiveError> {
+    let named = archive.list(&keys::of_person(person), None, |_| true).await?;
+    let mut calls = Vec::with_capacity(named.len());
+    for id in named.iter().filter_map(|key| keys::call_of_person(key)) {
+        let status = archived_status(archive, &id).await?;
+        calls.push((id, status));
+    }
+    Ok(calls)
 }

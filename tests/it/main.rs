@@ -8,6 +8,7 @@
 //! | `campaigns` | lists dialed by the rules: shared, paused, forbidden, in bad weather, from a spreadsheet |
 //! | `tidy` | does the source keep the rules of the house |
 //! | `wrapup` | what becomes of a call after the hang-up, S3, model and carrier failing |
+//! | `safety` | what must not come out or get in: numbers, secrets, instructions, the data of somebody forgotten |
 //! | `outbox` | does every event arrive, in order, whatever the receivers do |
 //! | `store` | does the store keep its word on a real server |
 //! | `cluster` | and on a real cluster |
@@ -22,6 +23,7 @@ mod journeys;
 mod openapi;
 mod outbox;
 mod readme;
+mod safety;
 mod soak;
 mod store;
 mod support;

@@ -6,6 +6,8 @@ mod callback;
 mod clock_words;
 mod dates;
 mod desk;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gaps;
 mod judge;
 mod lexicon;

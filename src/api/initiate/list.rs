@@ -217,6 +217,18 @@ impl<'a> List<'a> {
         }
     }
 
+    /// A list that reports nothing to the store while it is read; see [`List::taken`].
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn unwritten(self) -> Self {
+        self.dry(Box::new(|_, _| {}))
+    }
+
+    /// How many rows were read, how many of them were rejected, and the calls that the others make.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn taken(self) -> (u64, u64, Vec<(u64, Call)>) {
+        (self.rows, u64::try_from(self.answer.rejected).unwrap_or(u64::MAX), self.batch)
+    }
+
     pub(super) fn app(&self) -> &'a App {
         self.app
     }

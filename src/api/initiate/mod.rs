@@ -3,6 +3,8 @@
 
 mod columns;
 mod csv;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod json;
 mod list;
 mod ndjson;

@@ -14,7 +14,7 @@ use crate::store::{Scope, Suppression};
 /// An entry of the list. Times are RFC 3339.
 #[derive(Clone, Serialize, ToSchema)]
 pub(crate) struct SuppressionView {
-    /// The number, E.164; absent for a prefix.
+    /// The number, E.164; absent for a prefix, and where the person was erased: then the entry holds by the number's hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) phone_number: Option<String>,
     /// The prefix; absent for a number.
@@ -42,8 +42,10 @@ pub(crate) struct SuppressionView {
 
 impl From<Suppression> for SuppressionView {
     fn from(entry: Suppression) -> Self {
-        let (phone_number, prefix) =
-            if entry.prefix { (None, Some(entry.number)) } else { (Some(entry.number), None) };
+        let (phone_number, prefix) = match entry.prefix {
+            true => (None, Some(entry.number)),
+            false => (Some(entry.number).filter(|number| !number.is_empty()), None),
+        };
         Self {
             phone_number,
             prefix,

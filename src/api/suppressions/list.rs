@@ -76,7 +76,7 @@ impl Place {
         Some(Self { step: ListCursor::parse(step)?, shown: shown.parse().ok()? })
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         format!("{}.{}", self.step.text(), self.shown)
     }
 }
@@ -121,7 +121,9 @@ pub(super) fn export(app: Arc<App>, filter: Filter, format: Format) -> Response 
             let Some(at) = at else { return Ok::<_, StoreError>(None) };
             let (entries, next) = app.store().list_suppressions(at, now).await?;
             let mut text = Vec::new();
-            for entry in entries.into_iter().filter(|e| filter.passes(e)) {
+            // An import could do nothing with an entry that names nobody.
+            let kept = |entry: &Suppression| format != Format::Csv || !entry.is_erased();
+            for entry in entries.into_iter().filter(|e| filter.passes(e) && kept(e)) {
                 let view = SuppressionView::from(entry);
                 match format {
                     Format::Csv => text.extend(row(&view.cells().map(str::to_owned))),

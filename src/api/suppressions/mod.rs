@@ -1,6 +1,8 @@
 //! The do-not-call list: numbers and prefixes, of everybody or of one campaign, with source and evidence.
 
 mod entry;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod import;
 mod list;
 
@@ -40,6 +42,12 @@ const ENTRIES: usize = 10_000;
 pub(super) struct PrefixCache(Mutex<Option<(Millis, Arc<Vec<Suppression>>)>>);
 
 impl PrefixCache {
+    /// A cache that has just been told, at `now`, that there is no prefix.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn knowing_none(now: Millis) -> Self {
+        Self(Mutex::new(Some((now, Arc::default()))))
+    }
+
     /// Is there a prefix in force that forbids every call to `e164`?
     pub(super) async fn covers(&self, app: &App, e164: &str) -> Result<bool, StoreError> {
         self.covers_for(app, e164, None).await

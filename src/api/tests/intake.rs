@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Fixture, json_request};
 use crate::base::clock::{DAY, HOUR, rfc3339};
 use crate::domain::call::{Artefact, Effect, Event, HangUpCause, Leg, Phase, Rules};
-use crate::domain::ids::CallId;
+use crate::domain::ids::{CallId, Shard};
 use crate::store::{Applied, Committed, OutboxCounts, Settle, Start, StartChecks, Started, Store, Wants};
 
 const NUMBER: &str = "+1 (415) 555-2671";
@@ -179,6 +179,53 @@ async fn a_prefix_covers_its_numbers() {
     assert_eq!(list.is(202).body["suppressed"], 1);
 }
 
+/// Every place where a client may name a URL refuses what leads inside, and says which field it was.
+#[tokio::test]
+async fn no_door_takes_a_url_that_leads_inside() {
+    let f = Fixture::start().await;
+    let made = f.ask(json_request("/api/campaigns", r#"{"name": "May"}"#)).await;
+    let campaign = format!("/api/campaigns/{}", made.is(201).text("campaign_id"));
+    for url in [
+        "http://2130706433/",
+        "http://0177.0.0.1/",
+        "http://[::ffff:169.254.169.254]/latest",
+        "http://0.0.0.0:6379/",
+        "http://metadata.google.internal/",
+        "https://user:pw@hooks.example.com/",
+        "gopher://hooks.example.com/",
+        "https://hooks.example.com/\r\nX-Evil: 1",
+    ] {
+        let call = json!({"phone_number": NUMBER, "webhook_url": url});
+        let list = json!({"phone_numbers": [NUMBER], "webhook_url": url});
+        let named = json!({"phone_numbers": [NUMBER], "campaign": {"webhook_url": url}});
+        let rows = json!({"calls": [call]});
+        let setting = json!({"name": "June", "webhook_url": url});
+        for (path, body, field) in [
+            ("/api/calls/initiate", &call, "webhook_url"),
+            ("/api/calls/initiate", &list, "webhook_url"),
+            ("/api/calls/initiate", &named, "campaign.webhook_url"),
+            ("/api/calls/initiate", &rows, "calls[0].webhook_url"),
+            ("/api/campaigns", &setting, "webhook_url"),
+            (&format!("{campaign}/calls"), &list, "webhook_url"),
+        ] {
+            let answer = f.ask(json_request(path, &body.to_string())).await;
+            assert_eq!(answer.is(422).wrong_fields(), [field], "{url} at {path}: {body}");
+        }
+        let patch = Request::patch(&campaign).header("content-type", "application/json");
+        let patch = patch.body(Body::from(json!({"webhook_url": url}).to_string())).unwrap();
+        assert_eq!(f.ask(patch).await.is(422).wrong_fields(), ["webhook_url"], "{url}");
+        let line = format!("{}\n", json!({"phone_number": NUMBER, "webhook_url": url}));
+        let answer = f.upload("application/x-ndjson", "", line).await;
+        assert_eq!(answer.is(422).wrong_fields(), ["webhook_url"], "{url}");
+        let sheet = format!("phone,webhook_url\n{NUMBER},\"{url}\"\n");
+        assert_eq!(f.upload("text/csv", "", sheet).await.is(422).wrong_fields(), ["webhook_url"], "{url}");
+        let query =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("webhook_url", url).finish();
+        let answer = f.upload("text/csv", &format!("?{query}"), format!("phone\n{NUMBER}\n")).await;
+        assert_eq!(answer.wrong_fields(), ["webhook_url"], "{url}");
+    }
+}
+
 #[tokio::test]
 async fn a_person_is_exported_and_erased() {
     let f = Fixture::start().await;
@@ -241,5 +288,32 @@ async fn an_erasure_takes_archived_objects_and_events_along() {
     assert!(f.store.outbox_dead(10).await.unwrap().is_empty());
     assert!(f.store.outbox_claim(id.shard(), 10_000, 10, 10).await.unwrap().0.is_empty());
     let objects = f.deleted.lock().unwrap().clone();
-    assert_eq!(objects, ["calls/transcripts/x".to_owned(), crate::archive::keys::index(&id)]);
+    let hash = f.store.hash("+14155552671");
+    let (index, person) = (crate::archive::keys::index(&id), crate::archive::keys::person(&hash, &id));
+    assert_eq!(objects, ["calls/transcripts/x".to_owned(), index, person]);
+}
+
+#[tokio::test]
+async fn what_stands_in_the_archive_alone_is_exported_and_erased() {
+    let f = Fixture::start().await;
+    let (old, bare) = (CallId::derived(Shard(3), "old"), CallId::derived(Shard(3), "bare"));
+    let status = json!({"call_id": old, "disposition": "completed", "artefacts": [
+        {"kind": "transcript", "key": "calls/transcripts/2024/01/15/x/transcript.json"},
+        {"kind": "audit", "key": "audit/2024/01/15/audit_x.json"},
+        {"kind": "recording", "key": "somebody/elses/object"},
+    ]});
+    *f.archived.lock().unwrap() = vec![(old.clone(), Some(status.clone())), (bare.clone(), None)];
+    let person = f.get("/api/people/+14155552671").await;
+    assert_eq!((&person.is(200).body["calls"], &person.body["archived"]), (&json!([]), &json!([status])));
+
+    let answer = f.send(axum::http::Method::DELETE, "/api/people/+14155552671").await;
+    assert_eq!(answer.is(200).body["erased"], json!([old, bare]));
+    let hash = f.store.hash("+14155552671");
+    let of = |id: &CallId| [crate::archive::keys::index(id), crate::archive::keys::person(&hash, id)];
+    let mut expected = vec![
+        "calls/transcripts/2024/01/15/x/transcript.json".to_owned(),
+        "audit/2024/01/15/audit_x.json".to_owned(),
+    ];
+    expected.extend(of(&old).into_iter().chain(of(&bare)));
+    assert_eq!(*f.deleted.lock().unwrap(), expected);
 }

@@ -5,6 +5,7 @@ pub mod call;
 pub mod campaign;
 pub mod check;
 mod client;
+pub mod people;
 pub mod suppressions;
 mod table;
 mod upload;

@@ -6,6 +6,8 @@
 mod api;
 mod calling;
 mod dotenv;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod model;
 mod node;
 mod reader;

@@ -7,6 +7,8 @@
 
 mod calls;
 mod dial;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod recordings;
 mod refusal;
 mod rest;

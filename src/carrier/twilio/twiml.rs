@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 const MAX_SAY: usize = 4_096;
 /// A document may have 64 kB; what is spoken stays below this, so that the verbs that steer the call always fit.
 const MAX_SPOKEN: usize = 48_000;
-/// Hints of a `<Gather>` that are written at most, and characters of each.
+/// Hints of a `<Gather>` that are written at most, characters of each, and of all together, so that they leave room for
+/// what is spoken.
 const MAX_HINTS: usize = 100;
 const MAX_HINT_CHARS: usize = 100;
+const MAX_ALL_HINTS: usize = 2_000;
 
 /// How something is spoken.
 #[derive(Clone, Copy, Debug)]
@@ -186,8 +188,14 @@ fn hints(list: &[String]) -> String {
         let hint: String = hint.replace(',', " ").chars().take(MAX_HINT_CHARS).collect();
         hint.trim().to_owned()
     };
-    let kept: Vec<String> = list.iter().map(clean).filter(|h| !h.is_empty()).take(MAX_HINTS).collect();
-    kept.join(",")
+    let mut left = MAX_ALL_HINTS;
+    let fits = |hint: &String| {
+        let room = left.checked_sub(hint.chars().count() + 1);
+        left = room.unwrap_or(0);
+        room.is_some()
+    };
+    let kept = list.iter().map(clean).filter(|h| !h.is_empty()).take(MAX_HINTS).take_while(fits);
+    kept.collect::<Vec<_>>().join(",")
 }
 
 /// A text in pieces of at most `max` characters, cut at white space where there is some.

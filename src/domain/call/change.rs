@@ -204,6 +204,8 @@ pub struct Change {
     pub decides: bool,
     /// Did nothing ring, so that the dial that was counted must not count?
     pub unplaced: bool,
+    /// The attempt of a dial that nobody knew of and that rang all the same: it counts against the person's cap.
+    pub adopted: Option<u32>,
     /// What goes with it.
     pub effects: Vec<Effect>,
     /// Lines for the transcript.
@@ -225,6 +227,7 @@ impl Call {
             call: self,
             decides: false,
             unplaced: false,
+            adopted: None,
             effects: Vec::new(),
             lines: Vec::new(),
             turn: None,

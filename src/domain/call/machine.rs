@@ -157,6 +157,8 @@ impl Change {
             Phase::InProgress if self.call.body.dialogue.ending.is_some() => rules.timings.hang_up_watch,
             Phase::InProgress => rules.timings.talk_watch,
             Phase::Unconfirmed => rules.timings.lookup_every,
+            // Nothing of it is left to do: nobody looks again.
+            Phase::Ended if self.call.head.due == 0 => return Err(Stale),
             Phase::WrapUp | Phase::Ended => {
                 self.call.body.setbacks += 1;
                 crate::base::clock::SECOND << self.call.body.setbacks.min(8)
@@ -205,6 +207,7 @@ impl Change {
             self.call.body.waiting_for = None;
             self.count("started");
             self.count("adopted");
+            self.adopted = Some(self.call.body.attempt);
         }
         self.call.body.last_sid = Some(sid.clone());
         let timings = &rules.timings;
@@ -289,6 +292,7 @@ impl Change {
             self.call.body.dialed_at.get_or_insert(now);
             self.count("started");
             self.count("adopted");
+            self.adopted = Some(self.call.body.attempt);
         }
         self.call.body.last_sid = Some(leg.sid.clone());
         self.call.body.hung_up_at = Some(now);

@@ -20,4 +20,6 @@ pub use state::{Phase, State};
 #[cfg(test)]
 mod again_cases;
 #[cfg(test)]
+mod every_case;
+#[cfg(test)]
 mod tests;

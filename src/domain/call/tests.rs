@@ -13,11 +13,11 @@ use crate::domain::talk::{Act, Dialogue, Heard, Note, Turn};
 const NOW: Millis = 1_800_000_000_000;
 const SID: &str = "CA00000000000000000000000000000001";
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Rules { record_after_consent: true, hang_up_on_machine: true, ..Rules::default() }
 }
 
-fn waiting() -> Call {
+pub(super) fn waiting() -> Call {
     let phone = Phone::parse("+14155550123", "US").expect("a valid number");
     let hash = PhoneHash::of(b"a key of the tests", phone.e164());
     let mut call = Call::new(CallId::new(Shard::of(phone.e164())), hash, None, Body::new(phone, NOW));
@@ -43,7 +43,7 @@ fn hung_up(cause: HangUpCause) -> Event {
     Event::HungUp { leg: leg(1), cause, code: None, duration_s: Some(60) }
 }
 
-fn concluded() -> Event {
+pub(super) fn concluded() -> Event {
     Event::Concluded {
         artefacts: vec![Artefact { kind: "audit".into(), key: "audit/x.json".into() }],
         outcome: None,
@@ -61,7 +61,7 @@ fn after(mut call: Call, events: impl IntoIterator<Item = Event>) -> Call {
     call
 }
 
-fn started() -> Event {
+pub(super) fn started() -> Event {
     Event::DialStarted {
         caller: "+14155550199".into(),
         evidence: Some(json!({"zone": "America/Los_Angeles"})),
@@ -117,7 +117,7 @@ fn table() -> Vec<(&'static str, Event, &'static str)> {
         ("superseded", Event::Superseded, "E......."),
         // It has none to wait for; see `a_contacts_other_number_*`.
         ("no other number", Event::NoOtherNumber, "........"),
-        ("watched", Event::Watched, "..dURPWE"),
+        ("watched", Event::Watched, "..dURPW."),
         ("max duration", Event::MaxDuration, ".....P.."),
         ("concluded", concluded(), "......E."),
         ("accepted", Event::Accepted(leg(1)), "dd.d...."),

@@ -10,6 +10,7 @@ mod extract;
 mod generic;
 mod jobs;
 mod listen;
+pub mod mischief;
 mod names;
 
 #[cfg(test)]
@@ -60,6 +61,8 @@ pub enum ModelFault {
     DropMidStream,
     /// An event in the middle is no JSON.
     MalformedSse,
+    /// It does what anybody bids it.
+    Obey,
 }
 
 /// Asked once for each completion request: what is to go wrong?
@@ -257,7 +260,7 @@ async fn fail(fault: Option<ModelFault>) -> Option<Response> {
             None,
             "The server had an error while processing your request. Sorry about that!",
         )),
-        ModelFault::DropMidStream | ModelFault::MalformedSse => None,
+        ModelFault::DropMidStream | ModelFault::MalformedSse | ModelFault::Obey => None,
     }
 }
 
@@ -300,7 +303,8 @@ async fn complete(cfg: &ModelConfig, body: &[u8], deployment: Option<String>) ->
     if let Err(refused) = request.check() {
         return refuse(&refused);
     }
-    let answer = brain::think(&request);
+    let obeys = fault == Some(ModelFault::Obey) && request.response_format.is_none();
+    let answer = if obeys { mischief::think(&request) } else { brain::think(&request) };
     let envelope = sse::Envelope {
         id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
         created: cfg.clock.now() / 1000,

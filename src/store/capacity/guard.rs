@@ -45,7 +45,7 @@ pub struct Gate {
 
 impl Gate {
     /// As it stands in the fleet's hash.
-    pub(super) fn parse(kind: GateKind, text: &str) -> Option<Self> {
+    pub(in crate::store) fn parse(kind: GateKind, text: &str) -> Option<Self> {
         let (max_cps, until) = text.split_once(' ')?;
         Some(Self { kind, max_cps: max_cps.parse().ok()?, until: until.parse().ok()? })
     }

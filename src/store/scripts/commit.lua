@@ -29,6 +29,11 @@ end
 local known = ''
 if before ~= after or plan.suppress then known = redis.call('HGET', KEYS[10], hash) or '' end
 if plan.unplaced then redis.call('ZREM', KEYS[11], plan.unplaced) end
+-- A dial that was forgotten rang all the same: it counts for the person.
+if plan.adopted then
+  redis.call('ZADD', KEYS[11], 'NX', now, plan.adopted.member)
+  redis.call('PEXPIRE', KEYS[11], plan.adopted.window)
+end
 
 if after == 'E' then
   redis.call('SET', KEYS[1], record, 'PX', plan.ttl)

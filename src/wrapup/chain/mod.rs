@@ -10,6 +10,8 @@
 //! | `segment` | a segment's bytes |
 //! | `verify` | walks the chains and finds the first break |
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod segment;
 mod verify;
 
@@ -214,9 +216,12 @@ impl Sealer {
                 // A person that was erased meanwhile has no record, and leaves no document behind.
                 let Some(call) = self.store.load(&id).await? else { return Ok(()) };
                 if call.phase() == Phase::Ended {
+                    let whose = keys::person(&call.phone_hash, &id);
+                    self.archive.put_json(&whose, &documents::of_person(&call)).await?;
                     self.archive.put_json(&keys::index(&id), &documents::status(&call)).await?;
                     if self.store.load(&id).await?.is_none() {
                         self.archive.delete(&keys::index(&id)).await?;
+                        self.archive.delete(&whose).await?;
                     }
                 }
                 Ok::<_, SealError>(())

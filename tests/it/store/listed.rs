@@ -6,7 +6,7 @@ use carillon::base::clock::{Clock, DAY, HOUR, Millis, SECOND};
 use carillon::domain::call::Event;
 use carillon::domain::disposition::Disposition;
 use carillon::domain::ids::{CampaignId, Shard};
-use carillon::store::{ListCursor, Listed, Scope, Suppression};
+use carillon::store::{ListCursor, Listed, Scope, Started, Suppression};
 
 use super::{Bed, LONG};
 
@@ -80,6 +80,22 @@ pub(super) async fn an_entry_reaches_whom_it_concerns(bed: &Bed) {
     assert!(bed.store.unsuppress(number, false, &Scope::Global).await.expect("off"));
     assert_eq!(bed.store.suppressions_of(number, now).await.expect("read"), []);
     assert_eq!(version(bed, shard.0).await, 4, "each change, and nothing that changed nothing");
+}
+
+pub(super) async fn an_entry_without_its_number_goes_on_to_hold(bed: &Bed) {
+    let (now, number, list) = (Clock::System.now(), "+14155550001", CampaignId::random());
+    let call = bed.claimed(&bed.call(1, None)).await;
+    for scope in [Scope::Global, Scope::Campaign(list.clone())] {
+        bed.store.suppress(&entry(number, scope)).await.expect("listed");
+    }
+    bed.store.erase_from_list(number).await.expect("erased");
+    bed.store.erase_from_list(number).await.expect("once more");
+    let found = bed.store.suppressions_of(number, now).await.expect("read");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found.iter().all(|e| e.is_erased() && e.evidence.is_none() && e.source == "api"), "{found:?}");
+    assert!(bed.store.suppressed(number, now).await.expect("read").is_some());
+    assert!(bed.store.suppressed("+14155550002", now).await.expect("read").is_none());
+    assert!(matches!(bed.start(&call).await, Started::Refused { reason, .. } if reason == "suppressed"));
 }
 
 pub(super) async fn what_lasts_longer_is_not_shortened(bed: &Bed) {

@@ -3,6 +3,7 @@
 mod batches;
 mod listed;
 mod lives;
+mod model;
 mod pacing;
 mod queue;
 mod random;
@@ -198,6 +199,7 @@ scenarios! {
     batches::a_start_is_written_once,
     batches::campaigns_and_prefixes_are_listed_too,
     listed::an_entry_reaches_whom_it_concerns,
+    listed::an_entry_without_its_number_goes_on_to_hold,
     listed::what_lasts_longer_is_not_shortened,
     listed::a_prefix_stands_in_every_shard,
     listed::the_list_is_scanned_to_its_end,
@@ -206,6 +208,7 @@ scenarios! {
     write::learning_of_a_waiting_call_leaves_it_in_its_place,
     write::a_dial_is_checked_against_the_person,
     write::an_opt_out_finds_the_others,
+    write::a_dial_that_was_forgotten_counts,
     write::an_ended_call_leaves_nothing_behind,
     write::events_go_in_order_and_die_and_return,
     waits::waiting_calls_are_counted_by_reason,
@@ -247,4 +250,27 @@ async fn a_flushed_script_cache_and_another_hash_key() {
     bed.redis.everywhere(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
     let other = Store::connect(config(bed.redis.url(), b"a key of the tests"), Clock::System).await;
     assert!(matches!(other, Err(StoreError::Refused(_))));
+    // Who was there before is told.
+    let health = bed.store.health().await.expect("redis answers");
+    assert!(health.refused && health.maxmemory_policy == "allkeys-lru", "{health:?}");
+    bed.redis.everywhere(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    bed.redis.everywhere(&["CONFIG", "SET", "appendonly", "yes"]).await;
+    let health = bed.store.health().await.expect("redis answers");
+    assert!(!health.refused && health.aof && health.replicas == 0, "{health:?}");
+    assert!(health.advice.len() == 1 && health.advice[0].contains("replica"), "{health:?}");
+}
+
+#[tokio::test]
+async fn of_a_cluster_every_primary_is_asked() {
+    let mut cluster = crate::support::RedisCluster::start(3, 0).await;
+    let store = Store::connect(config(cluster.url(), b"a key of the tests"), Clock::System).await;
+    let store = store.unwrap_or_else(|error| panic!("{error}"));
+    let health = store.health().await.expect("redis answers");
+    assert!(!health.refused && health.maxmemory_policy == "noeviction", "{health:?}");
+    // One of three is enough.
+    cluster.node(2).client().await.cmd(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]).await;
+    let health = store.health().await.expect("redis answers");
+    assert!(health.refused && health.maxmemory_policy == "volatile-ttl", "{health:?}");
+    let other = Store::connect(config(cluster.url(), b"a key of the tests"), Clock::System).await;
+    assert!(matches!(other, Err(StoreError::Refused(why)) if why.contains("volatile-ttl")));
 }

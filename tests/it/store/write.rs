@@ -59,6 +59,20 @@ pub(super) async fn a_dial_is_checked_against_the_person(bed: &Bed) {
     assert!(ahead > 23 * HOUR && ahead <= DAY, "{ahead} ms");
 }
 
+pub(super) async fn a_dial_that_was_forgotten_counts(bed: &Bed) {
+    let calls: Vec<_> = (0..4).map(|_| bed.call(1, None)).collect();
+    // Each of three calls rings without a start that anybody remembers: its record waits, a callback knows better.
+    for call in &calls[..3] {
+        let waiting = bed.claimed(call).await;
+        bed.done_by(&waiting, Event::Rang(leg(&waiting))).await;
+        let cause = HangUpCause::Canceled;
+        bed.done_by(&waiting, Event::HungUp { leg: leg(&waiting), cause, code: None, duration_s: None })
+            .await;
+    }
+    let answer = bed.start(&bed.claimed(&calls[3]).await).await;
+    assert!(matches!(&answer, Started::Refused { reason, .. } if reason == "frequency"), "{answer:?}");
+}
+
 pub(super) async fn an_opt_out_finds_the_others(bed: &Bed) {
     let talking = bed.started(&bed.claimed(&bed.call(1, None)).await).await;
     let waiting = bed.call(1, None);

@@ -4,7 +4,6 @@ use std::io::{IsTerminal, Write};
 use std::pin::Pin;
 use std::time::Duration;
 
-use eventsource_stream::{Event, Eventsource};
 use futures::{Stream, StreamExt};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::Method;
@@ -13,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Desk, path, show};
 use crate::app::cli::client::{Client, Failure};
+use crate::base::sse::{Event, events};
 
 /// How often the campaign is asked for while no events come, and how often a lost stream is asked for again.
 const POLL: Duration = Duration::from_secs(1);
@@ -128,7 +128,7 @@ impl Watch<'_> {
             request = request.header("last-event-id", last);
         }
         let answer = self.client.stream(request).await.ok()?;
-        let events = answer.bytes_stream().eventsource().map(Result::ok);
+        let events = events(answer.bytes_stream()).map(Result::ok);
         Some(Box::pin(events))
     }
 
