@@ -223,7 +223,7 @@ pub(crate) async fn model(tools: bool) -> String {
     format!("http://{addr}/v1")
 }
 
-/// A carrier that takes every call and never rings; it notes who was called, and when the last of them was.
+/// A carrier that takes every call and tells of none; asked, it says that nobody answered. It notes who was called, and when the last of them was.
 #[derive(Clone, Default)]
 pub(crate) struct Carrier {
     creates: Arc<AtomicU64>,
@@ -237,11 +237,7 @@ impl Carrier {
         let addr = serve(move |path, body| {
             if !path.ends_with("/Calls.json") {
                 let sid = path.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
-                return reply(
-                    200,
-                    "application/json",
-                    format!(r#"{{"sid":"{sid}","status":"in-progress"}}"#),
-                );
+                return reply(200, "application/json", format!(r#"{{"sid":"{sid}","status":"no-answer"}}"#));
             }
             let to =
                 form_urlencoded::parse(&body).find(|(name, _)| name == "To").map(|(_, to)| to.into_owned());

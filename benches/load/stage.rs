@@ -11,7 +11,7 @@ use super::record::{Recorder, Recording};
 use crate::kit::calls;
 use crate::kit::meter::RedisUse;
 use crate::support::process::Spawn;
-use crate::support::{Process, RedisServer, ports};
+use crate::support::{self, Process, RedisServer, ports};
 
 /// How long a node may take until it serves.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -112,8 +112,8 @@ impl Stage {
             ("TWILIO_ACCOUNT_SID", ACCOUNT.into()),
             ("TWILIO_AUTH_TOKEN", TOKEN.into()),
             ("CALLER_IDS", CALLERS.join(",")),
-            ("TWILIO_MAX_CPS", "10000".into()),
-            ("TWILIO_MAX_CONCURRENT", "1000000".into()),
+            ("TWILIO_MAX_CPS", "1000".into()),
+            ("TWILIO_MAX_CONCURRENT", "100000".into()),
             // Every hour of the day, so that hours are judged and never closed.
             ("CALL_WINDOW", "00:00-24:00".into()),
             ("OPENAI_BASE_URL", outside.model),
@@ -154,7 +154,7 @@ impl Stage {
             .envs(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             .env("BIND_ADDR", addr.to_string())
             .start();
-        let http = reqwest::Client::builder().no_proxy().build().expect("a plain client");
+        let http = support::http();
         let mut every = tokio::time::interval(Duration::from_millis(1));
         loop {
             every.tick().await;
