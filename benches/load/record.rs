@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream as BlockingStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,6 +22,7 @@ const OF_CONNECTIONS: [&str; 9] =
 pub(crate) struct Recorder {
     pub(crate) addr: SocketAddr,
     frames: Arc<Mutex<Vec<Vec<u8>>>>,
+    trips: Arc<AtomicUsize>,
 }
 
 impl Recorder {
@@ -28,17 +30,23 @@ impl Recorder {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let addr = listener.local_addr().expect("a bound socket has an address");
         let frames: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
-        let kept = Arc::clone(&frames);
+        let (kept, trips) = (Arc::clone(&frames), Arc::<AtomicUsize>::default());
+        let counted = Arc::clone(&trips);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let kept = Arc::clone(&kept);
+                let (kept, trips) = (Arc::clone(&kept), Arc::clone(&counted));
                 tokio::spawn(async move {
                     // A client that goes away ends its connection, and nothing else.
-                    let _ = pass_on(client, redis, &kept).await;
+                    let _ = pass_on(client, redis, &kept, &trips).await;
                 });
             }
         });
-        Self { addr, frames }
+        Self { addr, frames, trips }
+    }
+
+    /// How often commands came in, several at once counted once: the round trips of clients that do one thing at a time.
+    pub(crate) fn trips(&self) -> usize {
+        self.trips.load(Ordering::Relaxed)
     }
 
     /// How many commands there are so far.
@@ -59,7 +67,12 @@ impl Recorder {
     }
 }
 
-async fn pass_on(client: TcpStream, redis: SocketAddr, kept: &Mutex<Vec<Vec<u8>>>) -> io::Result<()> {
+async fn pass_on(
+    client: TcpStream,
+    redis: SocketAddr,
+    kept: &Mutex<Vec<Vec<u8>>>,
+    trips: &AtomicUsize,
+) -> io::Result<()> {
     let server = TcpStream::connect(redis).await?;
     for stream in [&client, &server] {
         stream.set_nodelay(true)?;
@@ -73,6 +86,7 @@ async fn pass_on(client: TcpStream, redis: SocketAddr, kept: &Mutex<Vec<Vec<u8>>
         if n == 0 {
             break;
         }
+        trips.fetch_add(1, Ordering::Relaxed);
         buffer.extend_from_slice(&chunk[..n]);
         let mut at = 0;
         {

@@ -41,6 +41,7 @@ pub(crate) struct Look {
     redis: RedisUse,
     watch: Watch,
     mark: usize,
+    trips: usize,
 }
 
 /// What was used since a look.
@@ -173,6 +174,7 @@ impl Stage {
     pub(crate) async fn look(&self) -> Look {
         Look {
             mark: self.recorder.as_ref().map_or(0, Recorder::mark),
+            trips: self.recorder.as_ref().map_or(0, Recorder::trips),
             redis: RedisUse::of(&mut self.redis.client().await).await,
             nodes_us: self.nodes_cpu_us(),
             watch: Watch::start(),
@@ -188,6 +190,11 @@ impl Stage {
         let nodes_us = self.nodes_cpu_us() - since.nodes_us;
         let redis = RedisUse::of(&mut self.redis.client().await).await - since.redis;
         Used { nodes_us, redis, wall_s, idle }
+    }
+
+    /// Round trips since a look, of clients that do one thing at a time; 0 where nothing is recorded.
+    pub(crate) fn trips(&self, since: &Look) -> usize {
+        self.recorder.as_ref().map_or(0, |recorder| recorder.trips() - since.trips)
     }
 
     /// What was sent since a look; panics where nothing was recorded.
@@ -214,6 +221,7 @@ impl Stage {
             commands: replayed.commands,
             cpu_us: used.cpu_us + replayed.client_us,
             errors: replayed.errors,
+            trips: 0,
             names: names.into_iter().map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", "),
         }
     }
@@ -226,6 +234,8 @@ pub(crate) struct RedisFloor {
     pub(crate) cpu_us: f64,
     pub(crate) errors: usize,
     pub(crate) names: String,
+    /// Round trips, where they were counted.
+    pub(crate) trips: usize,
 }
 
 impl RedisFloor {

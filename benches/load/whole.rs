@@ -102,7 +102,7 @@ impl World {
         .await;
         let (posted, within) = (Instant::now(), Duration::from_secs(60));
         let mut left = String::from("nothing was dialed");
-        let mut every = tokio::time::interval(Duration::from_millis(100));
+        let mut every = tokio::time::interval(Duration::from_millis(500));
         while posted.elapsed() < within {
             every.tick().await;
             let dialed = self.sim.ledger().with(|book| book.legs.len() as u64 >= calls && book.live == 0);
