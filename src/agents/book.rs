@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::REGISTERED;
 use super::blueprint::Blueprint;
-use crate::domain::agent::{Agent, Definition, Lines};
+use super::tool::Declared;
+use crate::domain::agent::{Agent, Definition, Lines, Tool};
 
 /// All agents, by name. Cheap to clone; never changes after it was made.
 #[derive(Clone)]
@@ -116,7 +117,7 @@ fn assemble(blueprint: &Blueprint, sources: &Sources) -> Result<Agent> {
     let mut tools = Vec::new();
     for name in &definition.tools {
         match all.iter().find(|tool| tool.name() == name) {
-            Some(tool) => tools.push(Arc::clone(tool)),
+            Some(tool) => tools.push(Arc::new(Declared::new(Arc::clone(tool))) as Arc<dyn Tool>),
             None => bail!("agent.toml: tool {name:?} does not exist"),
         }
     }
