@@ -39,6 +39,7 @@ pub(crate) async fn store(url: &str) -> Store {
         default_webhook_url: Some("http://127.0.0.1:9/hook".into()),
         frequency_cap: 3,
         allow_eviction: false,
+        wait_replicas: 0,
     };
     Store::connect(config, Clock::System).await.expect("the Redis that was just started")
 }

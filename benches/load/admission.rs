@@ -156,6 +156,7 @@ fn dialer(store: Store) -> Dialer {
         leg_wait: 20_000,
         use_by: Duration::from_millis(75),
         slot_grace: 60_000,
+        hold: Duration::from_secs(10),
     };
     let effects = Effects {
         store: store.clone(),
@@ -171,6 +172,9 @@ fn dialer(store: Store) -> Dialer {
         config: Arc::new(config),
         effects,
         senses: Arc::default(),
+        holds: Arc::default(),
+        moments: Arc::default(),
+        unsent: Arc::default(),
         metrics: Metrics::new(),
         clock: Clock::System,
     }

@@ -26,6 +26,9 @@ use crate::domain::ids::CallId;
 use crate::store::Store;
 use crate::store::testing::TestRedis;
 
+/// Documents of calls, as an archive keeps them.
+type Archived = Arc<Mutex<Vec<(CallId, Option<Value>)>>>;
+
 /// An API of the test's own.
 pub(crate) struct Fixture {
     _redis: TestRedis,
@@ -37,7 +40,7 @@ pub(crate) struct Fixture {
     /// Keys of objects that the archive was told to delete.
     deleted: Arc<Mutex<Vec<String>>>,
     /// What the archive holds of the number in use, beside what Redis knows.
-    archived: Arc<Mutex<Vec<(CallId, Option<Value>)>>>,
+    archived: Archived,
 }
 
 /// What the API answered.
@@ -63,7 +66,7 @@ impl Fixture {
         let done = Arc::clone(&performed);
         let deleted = Arc::new(Mutex::new(Vec::new()));
         let gone = Arc::clone(&deleted);
-        let archived: Arc<Mutex<Vec<(CallId, Option<Value>)>>> = Arc::default();
+        let archived: Archived = Arc::default();
         let older = Arc::clone(&archived);
         let api = Api {
             ops: Ops {

@@ -82,6 +82,7 @@ pub(crate) fn unconnected(clock: Clock) -> Store {
         default_webhook_url: None,
         frequency_cap: 3,
         allow_eviction: false,
+        wait_replicas: 0,
     };
     Store::open(config, clock).unwrap_or_else(|why| unreachable!("{why}"))
 }

@@ -275,6 +275,7 @@ async fn run(bed: &Bed, steps: &[Step]) -> Result<(), TestCaseError> {
                     Started::Refused { reason, .. } => reason,
                     Started::Lost(_) => "lost".to_owned(),
                     Started::Unclear(_, error) => panic!("{error}"),
+                    other @ (Started::Held(_) | Started::Unreplicated(_)) => panic!("{other:?}"),
                 };
                 prop_assert_eq!(&got, wanted, "{:?}: a start", step);
                 if got == "started" {
