@@ -17,8 +17,8 @@ use crate::support::wait::{try_until, until};
 use crate::support::{RawRedis, Value};
 
 /// Numbers on the list, and dials after which the primary dies.
-const CALLS: usize = 500;
-const BEFORE: usize = 120;
+const CALLS: usize = 260;
+const BEFORE: usize = 80;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What was measured.

@@ -40,6 +40,8 @@ pub(super) struct Table {
     pub(super) parked: usize,
     /// Legs that rang, and the most rings of one attempt.
     pub(super) rings: (usize, usize),
+    /// Ended calls whose recording is still to be fetched, or deleted, at the carrier.
+    pub(super) recordings: usize,
     pub(super) dispositions: BTreeMap<String, usize>,
     /// What must not be.
     pub(super) findings: Vec<String>,
@@ -266,6 +268,11 @@ fn struck(evidence: &Evidence<'_>, at: u64) -> Option<String> {
 
 fn queues(evidence: &Evidence<'_>, table: &mut Table) {
     let mut entries = evidence.left.entries.clone();
+    for record in evidence.records.iter().filter(|record| record.letter == 'E' && record.fetches_recording())
+    {
+        // Over, told, and due again only for what the carrier recorded.
+        table.recordings += usize::from(entries.remove(&record.id).is_some());
+    }
     for record in evidence.records.iter().filter(|record| record.letter != 'E') {
         let n = entries.remove(&record.id).unwrap_or(0);
         if n != 1 {

@@ -52,6 +52,13 @@ impl Record {
         self.body.get("parent").is_some()
     }
 
+    /// Is what the carrier recorded still to be stored or deleted? Failures space the tries to some minutes.
+    pub(super) fn fetches_recording(&self) -> bool {
+        let strays = self.body["stray_recordings"].as_array().is_some_and(|all| !all.is_empty());
+        self.due > 0
+            && (strays || matches!(self.body["recording"]["status"].as_str(), Some("ready" | "running")))
+    }
+
     /// Open, and due only when somebody wanted to be called.
     pub(super) fn is_scheduled(&self) -> bool {
         self.letter == 'Q' && self.due > now_ms() + SCHEDULED_AFTER_MS

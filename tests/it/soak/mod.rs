@@ -286,6 +286,7 @@ fn print(soak: &Soak, table: &Table, left: &look::Left, accepted: usize) {
     );
     row("slots held", left.slots.len().to_string());
     row("due and ready entries", format!("{} + {}", left.due, left.ready));
+    row("recordings that are still fetched", table.recordings.to_string());
     let by_fault: usize = table.by_fault.values().sum();
     let share = |n: usize| 100.0 * n as f64 / accepted.max(1) as f64;
     row(
