@@ -25,7 +25,10 @@ pub(crate) fn intake(data: &[u8]) {
     on_app(async |app| {
         let whole = Box::pin(read(app, way, rest, rest.len())).await;
         let pieces = Box::pin(read(app, way, rest, usize::from(step))).await;
-        assert_eq!(pieces, whole, "in pieces of {step}");
+        // Of a body that is broken (a zip file cut in two) more is read where it comes in pieces; broken it stays.
+        if whole.is_ok() || pieces.is_ok() {
+            assert_eq!(pieces, whole, "in pieces of {step}");
+        }
         for (n, call) in whole.iter().flat_map(|read| &read.calls) {
             assert!(*n > 0, "a row without a number");
             let again = Call::decode(&call.id, &call.encode()).unwrap_or_else(|why| panic!("{why}"));

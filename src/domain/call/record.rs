@@ -418,6 +418,10 @@ impl Call {
     pub fn decode(id: &CallId, text: &str) -> Result<Self, MalformedRecord> {
         let bad = |why: String| MalformedRecord { id: id.clone(), why };
         let head = text.get(..HEAD_WIDTH).ok_or_else(|| bad("the head is short".into()))?;
+        // Its fields have their places by bytes; written again, wider characters would move them.
+        if !head.is_ascii() {
+            return Err(bad("the head is not ASCII".into()));
+        }
         let hex = |range: std::ops::Range<usize>| {
             head.get(range)
                 .and_then(|t| u32::from_str_radix(t, 16).ok())

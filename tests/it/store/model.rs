@@ -263,7 +263,7 @@ async fn run(bed: &Bed, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut model = Model::of(&calls);
     for step in steps {
         match step {
-            Step::Claim(worker) => claim(bed, &mut model, *worker).await?,
+            Step::Claim(worker) => Box::pin(claim(bed, &mut model, *worker)).await?,
             Step::Start(worker, i) => {
                 let Some(copy) = model.copies.get(&(*worker, *i)).cloned() else { continue };
                 let wanted = model.may_start(&copy, *i);
@@ -323,7 +323,7 @@ async fn run(bed: &Bed, steps: &[Step]) -> Result<(), TestCaseError> {
     }
     model.held.clear();
     model.copies.clear();
-    claim(bed, &mut model, 0).await?;
+    Box::pin(claim(bed, &mut model, 0)).await?;
     for (i, call) in model.truth.iter().enumerate() {
         let claimed = model.copies.contains_key(&(0, i));
         prop_assert!(claimed || call.phase() == Phase::Ended, "call {} is nobody's: {:?}", i, call.phase());
@@ -371,7 +371,7 @@ fn the_store_does_what_the_model_says() {
         let (told, redis) = runtime.block_on(async {
             redis.cmd(&["FLUSHALL"]).await;
             let bed = Bed::on(redis).await;
-            let told = run(&bed, &steps).await;
+            let told = Box::pin(run(&bed, &steps)).await;
             bed.store.close().await;
             (told, bed.redis)
         });
