@@ -22,6 +22,7 @@ pub(crate) const CALLERS: [&str; 2] = ["+12025550199", "+12025550198"];
 /// One node.
 pub(crate) struct Node {
     pub(crate) process: Process,
+    api: bool,
 }
 
 /// Redis and the nodes of one measurement.
@@ -37,7 +38,8 @@ pub(crate) struct Stage {
 
 /// A look at what was used so far.
 pub(crate) struct Look {
-    nodes_us: f64,
+    api_us: f64,
+    worker_us: f64,
     redis: RedisUse,
     watch: Watch,
     mark: usize,
@@ -47,8 +49,10 @@ pub(crate) struct Look {
 /// What was used since a look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Used {
-    /// CPU of the nodes, µs.
-    pub(crate) nodes_us: f64,
+    /// CPU of the api, µs.
+    pub(crate) api_us: f64,
+    /// CPU of the worker, µs.
+    pub(crate) worker_us: f64,
     pub(crate) redis: RedisUse,
     /// Seconds of the wall.
     pub(crate) wall_s: f64,
@@ -59,14 +63,15 @@ pub(crate) struct Used {
 impl Used {
     /// CPU of nodes and Redis, µs.
     pub(crate) fn cpu_us(&self) -> f64 {
-        self.nodes_us + self.redis.cpu_us
+        self.api_us + self.worker_us + self.redis.cpu_us
     }
 
     /// How it is made up, for each of `n`.
     pub(crate) fn words(&self, n: f64) -> String {
         format!(
-            "nodes {:.1} + Redis {:.1} µs; {:.2} scripts, {:.0} B; idle {:.0} %",
-            self.nodes_us / n,
+            "api {:.1} + worker {:.1} + Redis {:.1} µs; {:.2} scripts, {:.0} B; idle {:.0} %",
+            self.api_us / n,
+            self.worker_us / n,
             self.redis.cpu_us / n,
             self.redis.scripts as f64 / n,
             (self.redis.bytes_in + self.redis.bytes_out) as f64 / n,
@@ -167,7 +172,7 @@ impl Stage {
             assert!(!ended && began.elapsed() < READY_WITHIN, "{role} does not serve:\n{}", process.output());
         }
         let took = began.elapsed();
-        self.nodes.push(Node { process });
+        self.nodes.push(Node { process, api: role == "api" });
         took
     }
 
@@ -176,20 +181,23 @@ impl Stage {
             mark: self.recorder.as_ref().map_or(0, Recorder::mark),
             trips: self.recorder.as_ref().map_or(0, Recorder::trips),
             redis: RedisUse::of(&mut self.redis.client().await).await,
-            nodes_us: self.nodes_cpu_us(),
+            api_us: self.nodes_cpu_us(true),
+            worker_us: self.nodes_cpu_us(false),
             watch: Watch::start(),
         }
     }
 
-    fn nodes_cpu_us(&self) -> f64 {
-        self.nodes.iter().map(|node| machine::cpu_us(node.process.pid())).sum()
+    fn nodes_cpu_us(&self, api: bool) -> f64 {
+        let of = self.nodes.iter().filter(|node| node.api == api);
+        of.map(|node| machine::cpu_us(node.process.pid())).sum()
     }
 
     pub(crate) async fn used(&self, since: &Look) -> Used {
         let (wall_s, idle) = since.watch.read();
-        let nodes_us = self.nodes_cpu_us() - since.nodes_us;
+        let api_us = self.nodes_cpu_us(true) - since.api_us;
+        let worker_us = self.nodes_cpu_us(false) - since.worker_us;
         let redis = RedisUse::of(&mut self.redis.client().await).await - since.redis;
-        Used { nodes_us, redis, wall_s, idle }
+        Used { api_us, worker_us, redis, wall_s, idle }
     }
 
     /// Round trips since a look, of clients that do one thing at a time; 0 where nothing is recorded.
