@@ -206,7 +206,8 @@ async fn a_list_that_cannot_be_read_says_why() {
     let answer =
         import(&f, "", &b"phone,reason\n\xFF,x\n+14155552671,\xFF\n+14155552672,a,b\n+14155552673,ok\n"[..])
             .await;
-    assert_eq!(rows(&answer.is(200).body), [(2, "phone_number"), (3, "evidence"), (4, "")]);
+    // What is no UTF-8 is read as Windows-1252: a number is none by it, a reason may be.
+    assert_eq!(rows(&answer.is(200).body), [(2, "phone_number"), (4, "")]);
     // What stood before a quotation mark that is never closed is on the list.
     let unclosed = format!("phone\n+14155552675\n\"{}", "x".repeat(400_000));
     import(&f, "", unclosed).await.is(422).is_problem("invalid_request");
