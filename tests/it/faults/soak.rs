@@ -1,4 +1,4 @@
-//! A short soak among the tests: everything fails at once while a list of three hundred is dialed. The long one is
+//! A short soak among the tests: everything fails at once while a list of two hundred is dialed. The long one is
 //! `./scripts/soak`.
 
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::support::fleet::seed;
 async fn a_short_soak_under_all_faults_loses_nobody() {
     let _room = super::room(super::FLEETS).await;
     let soak = Soak {
-        calls: 300,
+        calls: 200,
         faults: Faults::parse("all").expect("all faults"),
         seed: seed(),
         limit: Duration::from_secs(240),
-        cps: 12.0,
+        cps: 20.0,
         speed: 60.0,
         wait: 1,
     };
