@@ -10,8 +10,7 @@ use serde_json::Value;
 
 use super::REGISTERED;
 use super::blueprint::Blueprint;
-use super::tool::Declared;
-use crate::domain::agent::{Agent, Definition, Lines, Tool};
+use crate::domain::agent::{Agent, Definition, Lines};
 
 /// All agents, by name. Cheap to clone; never changes after it was made.
 #[derive(Clone)]
@@ -117,7 +116,7 @@ fn assemble(blueprint: &Blueprint, sources: &Sources) -> Result<Agent> {
     let mut tools = Vec::new();
     for name in &definition.tools {
         match all.iter().find(|tool| tool.name() == name) {
-            Some(tool) => tools.push(Arc::new(Declared::new(Arc::clone(tool))) as Arc<dyn Tool>),
+            Some(tool) => tools.push(Arc::clone(tool)),
             None => bail!("agent.toml: tool {name:?} does not exist"),
         }
     }

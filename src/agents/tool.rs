@@ -1,8 +1,6 @@
 //! A tool as a table row, and the check of its arguments: what does not fit is answered in words that the model can
 //! act upon, never with an error.
 
-use std::sync::Arc;
-
 use futures::future::{BoxFuture, FutureExt, ready};
 use serde_json::{Map, Value, json};
 
@@ -41,40 +39,6 @@ impl Tool for Plain {
             json!({ "ok": false, "problems": problems })
         };
         ready(answer).boxed()
-    }
-}
-
-/// A tool whose declaration is written once: every turn tells the model of all of them.
-pub(super) struct Declared {
-    tool: Arc<dyn Tool>,
-    declaration: Arc<str>,
-}
-
-impl Declared {
-    pub(super) fn new(tool: Arc<dyn Tool>) -> Self {
-        Self { declaration: tool.declaration(), tool }
-    }
-}
-
-impl Tool for Declared {
-    fn name(&self) -> &'static str {
-        self.tool.name()
-    }
-
-    fn description(&self) -> &'static str {
-        self.tool.description()
-    }
-
-    fn parameters(&self) -> Value {
-        self.tool.parameters()
-    }
-
-    fn declaration(&self) -> Arc<str> {
-        Arc::clone(&self.declaration)
-    }
-
-    fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value> {
-        self.tool.call(args, context)
     }
 }
 

@@ -171,13 +171,6 @@ pub trait Tool: Send + Sync {
     fn description(&self) -> &'static str;
     /// JSON schema of its arguments.
     fn parameters(&self) -> Value;
-    /// Name, description and parameters as one JSON object, as models are told of it.
-    fn declaration(&self) -> Arc<str> {
-        let all = serde_json::json!({
-            "name": self.name(), "description": self.description(), "parameters": self.parameters(),
-        });
-        all.to_string().into()
-    }
     /// Does it. Arguments that don't fit the schema are answered with `{"ok":false,"problems":[…]}`, never an error.
     fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value>;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -102,7 +102,6 @@ impl Model {
                 "json_schema": {"name": schema_name, "strict": true, "schema": schema}},
         });
         self.name_model(&mut body);
-        let body = body.to_string();
         let deadline = Instant::now() + self.config.total_timeout;
         self.retrying(deadline, || async {
             timeout_at(deadline, self.whole(&body)).await.unwrap_or(Err(ModelError::retryable("timeout")))
@@ -130,7 +129,7 @@ impl Model {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn stream_body(&self, request: &Request) -> String {
+    fn stream_body(&self, request: &Request) -> Value {
         let mut body = json!({
             "stream": true,
             "stream_options": {"include_usage": true},
@@ -139,11 +138,14 @@ impl Model {
             // The successor of `max_tokens`, which newer models refuse.
             "max_completion_tokens": request.max_tokens,
         });
-        if request.speak_only && !request.tools.is_empty() {
-            body["tool_choice"] = json!("none");
+        if !request.tools.is_empty() {
+            body["tools"] = request.tools.iter().map(ToolSpec::to_json).collect();
+            if request.speak_only {
+                body["tool_choice"] = json!("none");
+            }
         }
         self.name_model(&mut body);
-        ToolSpec::join(&request.tools, body.to_string())
+        body
     }
 
     /// Azure has the model in its path.
@@ -182,9 +184,8 @@ impl Model {
     }
 
     /// Sends and returns the answer's head; what is not 2xx is an error already.
-    async fn send(&self, body: &str) -> Result<Response, ModelError> {
-        let request = self.authorized(self.http.post(self.endpoints.completions.clone()))?;
-        let request = request.header(CONTENT_TYPE, "application/json").body(body.to_owned());
+    async fn send(&self, body: &Value) -> Result<Response, ModelError> {
+        let request = self.authorized(self.http.post(self.endpoints.completions.clone()))?.json(body);
         let response = request.send().await.map_err(|e| ModelError::from_transport(&e))?;
         if let Some(limits) = Limits::read(response.headers()) {
             *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
@@ -193,7 +194,7 @@ impl Model {
     }
 
     /// One attempt, up to and including the first delta.
-    async fn open(&self, body: &str, deadline: Instant) -> Result<DeltaStream, ModelError> {
+    async fn open(&self, body: &Value, deadline: Instant) -> Result<DeltaStream, ModelError> {
         let pause = self.config.first_token_timeout;
         let first_by = (Instant::now() + pause).min(deadline);
         let late = ModelError::retryable("timeout");
@@ -206,7 +207,7 @@ impl Model {
         Ok(stream::iter([Ok(first)]).chain(deltas).boxed())
     }
 
-    async fn whole(&self, body: &str) -> Result<Value, ModelError> {
+    async fn whole(&self, body: &Value) -> Result<Value, ModelError> {
         let response = self.send(body).await?;
         let bytes = read_at_most(response, MAX_BODY).await?;
         let answer: Completion =

@@ -11,7 +11,11 @@ use super::{Delta, Finish, Flavor, Limits, Message, Model, ModelError, Request, 
 fn request() -> Request {
     Request {
         messages: vec![Message::System("s".into()), Message::User("u".into())],
-        tools: vec![ToolSpec(r#"{"name":"t","description":"d","parameters":{"type":"object"}}"#.into())],
+        tools: vec![ToolSpec {
+            name: "t".into(),
+            description: "d".into(),
+            parameters: json!({"type": "object"}),
+        }],
         max_tokens: 100,
         ..Request::default()
     }

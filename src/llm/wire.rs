@@ -1,7 +1,5 @@
 //! The JSON of chat completions: what we send and what comes back.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -65,25 +63,21 @@ impl Message {
     }
 }
 
-/// A tool as it is described to the model: a JSON object with its name, its description and the schema of its parameters.
-/// It is the same in every request, and so is kept as text.
+/// A tool as it is described to the model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ToolSpec(pub Arc<str>);
+pub struct ToolSpec {
+    /// Its name.
+    pub name: String,
+    /// When to call it.
+    pub description: String,
+    /// JSON schema of its arguments.
+    pub parameters: Value,
+}
 
 impl ToolSpec {
-    /// Adds the tools to a request, an object that has none yet.
-    pub(super) fn join(tools: &[Self], mut request: String) -> String {
-        if tools.is_empty() || request.pop() != Some('}') {
-            return request;
-        }
-        for (i, Self(function)) in tools.iter().enumerate() {
-            request.push_str(if i == 0 { r#","tools":["# } else { "," });
-            request.push_str(r#"{"type":"function","function":"#);
-            request.push_str(function);
-            request.push('}');
-        }
-        request.push_str("]}");
-        request
+    pub(super) fn to_json(&self) -> Value {
+        json!({"type": "function", "function": {
+            "name": self.name, "description": self.description, "parameters": self.parameters}})
     }
 }
 

@@ -19,12 +19,10 @@ impl Store {
     /// Where Redis does not answer; the key may be bound.
     pub async fn bind_repeat_key(&self, key: &str, fingerprint: &str) -> Result<String, StoreError> {
         let key = format!("{}:{key}", keys::fleet("IDEMPOTENCY"));
-        // One round trip: `SET … NX GET` would be one command, which Redis takes from version 7 on.
-        let pipeline = self.client().pipeline();
-        let () =
-            pipeline.set(&key, fingerprint, Some(Expiration::EX(TTL_S)), Some(SetOptions::NX), false).await?;
-        let () = pipeline.get(&key).await?;
-        let (_, bound): (Value, Option<String>) = pipeline.all().await?;
+        let client = self.client();
+        let _: Value =
+            client.set(&key, fingerprint, Some(Expiration::EX(TTL_S)), Some(SetOptions::NX), false).await?;
+        let bound: Option<String> = client.get(&key).await?;
         bound.ok_or(StoreError::Protocol("GET IDEMPOTENCY"))
     }
 

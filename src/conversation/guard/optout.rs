@@ -3,9 +3,7 @@
 //! Where words may be meant either way the callee's wish not to be called wins, but a story about work
 //! ("I had to stop working", "the bus stop") is no opt-out.
 
-use std::sync::LazyLock;
-
-use super::words::{Pattern, Utterance, cut, is_all};
+use super::words::{Utterance, cut, is_all};
 
 /// Said around a one-word opt-out.
 const FILLERS: &[&str] = &[
@@ -92,8 +90,6 @@ const ANYWHERE: &[&str] = &[
     "quiteme|saqueme|borreme|quitenme|saquenme|borrenme de",
 ];
 
-static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| Pattern::list(ANYWHERE));
-
 /// Who speaks of others and not to us: "they never call me back".
 const THIRD: &[&str] = &[
     "they",
@@ -120,9 +116,9 @@ pub(crate) fn opts_out(text: &str) -> bool {
         is_all(&clause, WHOLE)
     });
     alone
-        || PATTERNS.iter().any(|pattern| {
-            let of_wishes = pattern.text.starts_with("dont") || pattern.text.starts_with("never");
-            let unless = if of_wishes { THIRD } else { NEGATIONS };
+        || ANYWHERE.iter().any(|pattern| {
+            let unless =
+                if pattern.starts_with("dont") || pattern.starts_with("never") { THIRD } else { NEGATIONS };
             heard.has_one(pattern, unless)
         })
 }
