@@ -188,10 +188,11 @@ pub(super) async fn a_start_is_written_once(bed: &Bed) {
         key("DNC_VERSION"),
         key("STATS") + ":today",
         key("AUDIT"),
+        key("SERVER"),
     ];
     let (version, epoch) = (format!("{:08x}", other.head.version), format!("{:08x}", other.head.epoch));
     let (record, due) = (after.encode(), after.head.due.to_string());
-    let mut args = vec!["EVAL", include_str!("../../../src/store/scripts/start.lua"), "6"];
+    let mut args = vec!["EVAL", include_str!("../../../src/store/scripts/start.lua"), "7"];
     args.extend(keys.iter().map(String::as_str));
     args.extend([&tag, "3", "86400000", "5000", "hour:00:started"]);
     args.extend([
