@@ -17,12 +17,12 @@ use crate::domain::call::{Call, Event, Phase};
 use crate::domain::campaign::{Campaign, Toward};
 use crate::domain::ids::CampaignId;
 use crate::store::{
-    Applied, Ask, Claimed, Denial, Denied, Permits, Release, Request, Start, StartChecks, Started, Store,
-    StoreError,
+    Applied, Ask, Claimed, Denial, Denied, Permits, Release, Request, Start, StartChecks, Started, StoreError,
 };
 
-/// A moment further ahead than this is started only when it comes near: an opt-out or a pause in between still counts.
-const LINGER: Millis = Store::HORIZON;
+/// A moment further ahead than this is started only when it comes near: an opt-out in between still counts, and what is
+/// started and not yet sent when a worker dies ends unconfirmed.
+const LINGER: Millis = 100;
 /// A refusal of a breaker or of all callers that lasts longer than this is waited for away from the lane's head.
 const ASIDE: Millis = SECOND;
 /// Events written at once.

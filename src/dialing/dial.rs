@@ -15,7 +15,7 @@ use crate::domain::talk::Voicemail;
 use crate::store::{Start, StoreError};
 
 /// How long before its moment a call is started that was granted a far one.
-const RUN_UP: Duration = Duration::from_millis(150);
+const RUN_UP: Duration = Duration::from_millis(100);
 
 /// How long what came of a dial is tried to be written: longer than a failover takes.
 const NOTE_WITHIN: Duration = Duration::from_secs(60);

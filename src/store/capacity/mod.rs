@@ -84,7 +84,7 @@ pub(super) fn braked_key() -> String {
 
 impl Store {
     /// How far ahead a dial may be promised to a campaign's call, ms.
-    pub const HORIZON: Millis = 350;
+    pub const HORIZON: Millis = 200;
 
     /// Asks for moments, slots and numbers, gives slots back, and learns what to claim next.
     ///

@@ -14,8 +14,9 @@ use crate::support::fleet::seed;
 
 const KILLS: usize = 50;
 const NUMBERS: usize = 105;
-/// The share of calls that must end as if nobody had been killed.
-const AS_DICTATED: f64 = 0.97;
+/// Calls that a worker takes with it, for each kill, at most: those that it wrote as started in the tenth of a second
+/// before their requests, at two dials a second.
+const TAKEN_ALONG: f64 = 1.0 / 3.0;
 /// Lists are posted until there were kills enough: on a slow machine what was killed takes longer to come back.
 const LISTS: usize = 5;
 /// How long nothing at all may be seen outside before the next list is posted.
@@ -113,5 +114,6 @@ async fn fifty_random_kills_lose_no_call_and_dial_nobody_twice() {
         assert!(never_left, "no kill makes of it {outcome:?}");
     }
     let right = outcomes.iter().filter(|outcome| outcome.as_dictated()).count();
-    assert!(right as f64 >= AS_DICTATED * dialed as f64, "{right} of {dialed} ended as dictated");
+    let most = TAKEN_ALONG * workers as f64;
+    assert!((dialed - right) as f64 <= most, "{right} of {dialed} ended as dictated");
 }

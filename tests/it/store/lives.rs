@@ -1,5 +1,7 @@
 //! A campaign's life: changed by many at once, hastened to its end, counted, told.
 
+use std::time::Duration;
+
 use carillon::base::clock::{Clock, DAY};
 use carillon::domain::call::Event;
 use carillon::domain::campaign::{Campaign, Command, Refusal, State};
@@ -7,6 +9,9 @@ use carillon::domain::ids::{CampaignId, Shard};
 use carillon::store::{Changed, Pulse};
 
 use super::{Bed, leg};
+use crate::support::wait::until;
+
+const SOON: Duration = Duration::from_secs(20);
 
 async fn made(bed: &Bed) -> CampaignId {
     let it = Campaign::new(CampaignId::random(), Clock::System.now());
@@ -63,6 +68,16 @@ pub(super) async fn who_watches_is_told_each_step(bed: &Bed) {
     for command in [Command::Start, Command::Pause, Command::Resume, Command::Cancel, Command::Finish] {
         assert!(matches!(step(bed, &id, command).await, Changed::Done(_)), "{command:?}");
     }
+    // Two streams are one by time: what follows is a millisecond later.
+    let own = format!("CAMPAIGN_EVENTS:{{cap}}:{id}");
+    let last = bed.redis.cmd(&["XREVRANGE", &own, "+", "-", "COUNT", "1"]).await;
+    let last = format!("{last:?}");
+    until("the next millisecond", SOON, || async {
+        let time = bed.redis.cmd(&["TIME"]).await.texts();
+        let ms = format!("{}{:03}", time[0], time[1].parse::<u64>().expect("µs") / 1_000);
+        (!last.contains(&ms)).then_some(())
+    })
+    .await;
     bed.redis
         .cmd(&["XADD", "FLEET_EVENTS:{cap}", "*", "kind", "breaker_open", "key", "destination:+1212"])
         .await;

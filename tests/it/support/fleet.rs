@@ -363,8 +363,8 @@ impl Fleet {
     /// Waits until webhooks are delivered, recordings archived and slots free: they follow the end of a call.
     pub(crate) async fn settled(&self, deadline: Duration) {
         let settled = try_until(deadline, || async {
-            let left = self.unsettled().await;
-            if left.is_empty() {
+            // Twice: what ends while we look may leave a webhook where we looked before.
+            if self.unsettled().await.is_empty() && self.unsettled().await.is_empty() {
                 return Some(());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
