@@ -205,10 +205,26 @@ async fn watch(
         if done {
             return true;
         }
+        resume(rig, campaign).await;
         if Instant::now() > limit {
             println!("the time is over: {ended} of {} calls have ended", soak.calls);
             return false;
         }
+    }
+}
+
+/// Does what an operator does whom the brake told: where everything fails, somebody picks up and hears nobody in time,
+/// and after thirty answers one such call pauses the campaign, as it must.
+async fn resume(rig: &Rig, campaign: &str) {
+    let (_, view) = rig.ask(|http, base| http.get(format!("{base}/api/campaigns/{campaign}"))).await;
+    if view["state"] == "paused" {
+        println!("        the abandonment brake paused the campaign; it is resumed");
+        let (status, answer) = rig
+            .ask(|http, base| {
+                http.post(format!("{base}/api/campaigns/{campaign}/resume")).json(&json!({"why": "a soak"}))
+            })
+            .await;
+        assert!(status == 200 || status == 409, "it goes on, or had: {status} {answer}");
     }
 }
 
