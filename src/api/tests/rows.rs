@@ -195,6 +195,16 @@ async fn a_preflight_says_what_would_become_of_a_list_and_stores_nothing() {
     assert_eq!(opening, 2);
     assert_eq!((before, f.store.calls_of("+14155552674").await.unwrap().len()), (0, 0));
 
+    // A number that may lie anywhere has no hour that is open in all its zones: it is never dialed, and shown.
+    let nowhere = f.campaign(|c| c.window = Some("10:00-16:00".parse().unwrap())).await;
+    let request = Request::post(format!("/api/campaigns/{nowhere}/preflight"))
+        .header("content-type", "text/csv")
+        .body(Body::from("phone\n8005550100\n2125552675\n"))
+        .unwrap();
+    let answer = f.ask(request).await;
+    assert_eq!(answer.is(200).body["skipped"], json!({"no_common_hour": 1}));
+    assert_eq!(answer.body["dialable"], 1);
+
     let waiting = f.send(axum::http::Method::POST, &path).await;
     assert_eq!((&waiting.is(200).body["rows"], &waiting.body["dialable"]), (&json!(1), &json!(1)));
     f.send(axum::http::Method::POST, &format!("{path}?average_seconds=0"))
