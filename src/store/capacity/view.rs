@@ -192,8 +192,8 @@ impl Store {
             Some(known @ ("run" | "end")) => known,
             _ => "hold",
         };
-        // The words of the last permit; what does not hang on one is known without.
-        let last = Denial::of(nth(&entry, 7) as i64);
+        // The words of the last permit; what does not hang on one is known without: who runs again is no longer held.
+        let last = Denial::of(nth(&entry, 7) as i64).filter(|last| *last != Denial::CampaignState);
         let limit = if state == "run" { last } else { Some(Denial::CampaignState) };
         Ok(CampaignView {
             state: state.to_owned(),
@@ -203,7 +203,7 @@ impl Store {
             answered: number(live, &format!("={id}")),
             answer_rate: (number::<u64>(&pace, "legs") >= 30).then(|| number(&pace, "rate")),
             limit,
-            until: if limit == last { nth(&entry, 8) as Millis } else { 0 },
+            until: if limit.is_some() && limit == last { nth(&entry, 8) as Millis } else { 0 },
             brake,
             id,
         })

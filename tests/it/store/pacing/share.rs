@@ -144,6 +144,11 @@ pub(crate) async fn a_pause_binds_at_the_next_permit(bed: &Bed) {
         (view.campaigns[0].state.as_str(), view.campaigns[0].limit),
         ("hold", Some(Denial::CampaignState))
     );
+    // Resumed, it is held by nothing, though no permit was asked since.
+    campaign.state = State::Running;
+    bed.store.put_campaign(&campaign).await.expect("redis answers");
+    let view = bed.store.pacing(Some(&campaign.id)).await.expect("redis answers");
+    assert_eq!((view.campaigns[0].state.as_str(), view.campaigns[0].limit), ("run", None));
 
     campaign.state = State::Cancelled;
     bed.store.put_campaign(&campaign).await.expect("redis answers");
