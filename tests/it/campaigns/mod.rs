@@ -22,7 +22,7 @@ mod weather;
 
 use std::time::Duration;
 
-use carillon::sim::people::Kind;
+use carillon::sim::people::{Kind, Role};
 use serde_json::{Value, json};
 
 use crate::support::{Fleet, until};
@@ -102,6 +102,14 @@ async fn in_state(fleet: &Fleet, id: &str, state: &str, deadline: Duration) -> V
 /// The `from`-th to the `to`-th number of this kind.
 fn numbers(fleet: &Fleet, kind: Kind, range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|i| fleet.sim.world().number(kind, i)).collect()
+}
+
+/// Whoever picks up at `number` plays this role from now on.
+fn plays(fleet: &Fleet, number: &str, role: Role) {
+    let cast = fleet.sim.controls().change(|s| {
+        s.cast.insert(number.to_owned(), role);
+    });
+    cast.expect("the cast is known");
 }
 
 /// Waits until the carrier has seen `n` dials since `since_us`.

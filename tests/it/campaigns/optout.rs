@@ -4,7 +4,7 @@ use carillon::sim::SimConfig;
 use carillon::sim::people::{Kind, Role};
 use serde_json::json;
 
-use super::{SOON, add, command, create, in_order, in_state};
+use super::{SOON, add, command, create, in_order, in_state, plays};
 use crate::support::fleet::{Fleet, FleetConfig, seed};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -13,13 +13,7 @@ async fn an_opt_out_in_one_campaign_reaches_the_others() {
     let mut fleet = Fleet::start(FleetConfig { workers: 2, sim, ..FleetConfig::default() }).await;
     let number = fleet.sim.world().number(Kind::OptsOut, 0);
     let role = Role { line: Some("Take me off your list.".into()), after_s: Some(8.0), ..Role::default() };
-    fleet
-        .sim
-        .controls()
-        .change(|s| {
-            s.cast.insert(number.clone(), role);
-        })
-        .expect("the cast is known");
+    plays(&fleet, &number, role);
     let mut campaigns = Vec::new();
     for name in ["first", "second", "third"] {
         let id = create(&fleet, json!({ "name": name })).await;

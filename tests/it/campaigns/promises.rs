@@ -9,7 +9,7 @@ use carillon::sim::people::{Kind, Role};
 use serde_json::json;
 
 use super::shell::Shell;
-use super::{SOON, add, command, create, in_order, in_state, numbers, send};
+use super::{SOON, add, command, create, in_order, in_state, numbers, plays, send};
 use crate::support::fleet::{Fleet, FleetConfig, seed};
 use crate::support::until;
 
@@ -56,13 +56,7 @@ async fn a_callback_comes_when_it_was_asked_for() {
     let number = fleet.sim.world().number(Kind::WantsCallback, 1);
     let line = "I'm driving. Call me back in one minute.";
     let role = Role { line: Some(line.into()), after_s: Some(2.0), ..Role::default() };
-    fleet
-        .sim
-        .controls()
-        .change(|s| {
-            s.cast.insert(number.clone(), role);
-        })
-        .expect("the cast is known");
+    plays(&fleet, &number, role);
     let id = create(&fleet, json!({ "name": "later" })).await;
     add(&fleet, &id, std::slice::from_ref(&number)).await;
     command(&fleet, &id, "start").await;
