@@ -43,7 +43,7 @@ pub(super) async fn status(State(app): State<Arc<App>>, Path(id): Path<String>) 
     if let Some(call) = app.store().load(&id).await? {
         let lines = app.store().transcript(&id).await?;
         let campaign = app.store().campaign_of(&call).await?;
-        let view = CallView::of(&call).with_campaign(&call, campaign).with_transcript(lines);
+        let view = CallView::of(&call).with_campaign(&call, campaign.as_deref()).with_transcript(lines);
         return Ok(Json(view).into_response());
     }
     let Some(archive) = &app.api.archive else { return Err(unknown()) };
@@ -194,7 +194,7 @@ pub(super) async fn list(
     let next = page.next.filter(|next| after.is_none_or(|at| oldest(next) >= at));
     let mut calls = Vec::with_capacity(page.calls.len());
     for call in &page.calls {
-        calls.push(CallView::of(call).with_campaign(call, app.store().campaign_of(call).await?));
+        calls.push(CallView::of(call).with_campaign(call, app.store().campaign_of(call).await?.as_deref()));
     }
     Ok(Json(CallList { calls, next_cursor: next.map(|next| URL_SAFE_NO_PAD.encode(next)) }))
 }

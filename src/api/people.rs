@@ -92,7 +92,7 @@ pub(super) async fn export(
         let campaign = store.campaign_of(&call).await?;
         calls.push(PersonCall {
             id: call.id.clone(),
-            call: CallView::of(&call).with_campaign(&call, campaign).with_transcript(lines),
+            call: CallView::of(&call).with_campaign(&call, campaign.as_deref()).with_transcript(lines),
             variables: call.body.variables,
         });
     }

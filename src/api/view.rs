@@ -272,11 +272,11 @@ impl CallView {
     }
 
     /// The same with its campaign's agent, where it names none itself.
-    pub(super) fn with_campaign(self, call: &Call, campaign: Option<Campaign>) -> Self {
-        let expires = call.expires_in(campaign.as_ref());
+    pub(super) fn with_campaign(self, call: &Call, campaign: Option<&Campaign>) -> Self {
+        let expires = call.expires_in(campaign);
         Self {
             expires_at: (expires < Millis::MAX).then(|| rfc3339(expires)),
-            agent: self.agent.or(campaign.and_then(|it| it.agent)),
+            agent: self.agent.or(campaign.and_then(|it| it.agent.clone())),
             ..self
         }
     }

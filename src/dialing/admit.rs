@@ -182,7 +182,7 @@ impl Dialer {
             let mut campaign = None;
             if let Some(id) = &call.campaign {
                 if !campaigns.contains_key(id) {
-                    let read = self.store.campaign(id).await?.map(Arc::new);
+                    let read = self.store.campaign(id).await?;
                     campaigns.insert(id.clone(), read);
                 }
                 campaign = campaigns.get(id).cloned().flatten();
@@ -290,7 +290,7 @@ impl Dialer {
                     releases.push(unplaced(&call));
                     // Where that cannot be read it is looked at once more, and expires then.
                     let campaign = self.store.campaign_of(&call).await;
-                    let expires = campaign.map_or(Millis::MAX, |it| call.expires_in(it.as_ref()));
+                    let expires = campaign.map_or(Millis::MAX, |it| call.expires_in(it.as_deref()));
                     match self.after_refusal(expires, &reason, until) {
                         event @ Event::Deferred { .. } => deferred.push((*call, event)),
                         event => banned.push((*call, event)),

@@ -27,7 +27,7 @@ impl Dialer {
 }
 
 async fn go_on(store: &Store, rules: &Rules, call: Call, now: Millis) -> Result<Applied, StoreError> {
-    let expires = call.expires_in(store.campaign_of(&call).await?.as_ref());
+    let expires = call.expires_in(store.campaign_of(&call).await?.as_deref());
     if now >= expires {
         return store.apply(call, Event::Expired, rules).await;
     }

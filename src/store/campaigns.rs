@@ -1,7 +1,7 @@
 //! What the calls of one list share, read by every node, which keeps a copy for a while. Written in `campaign_life`.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fred::prelude::*;
 
@@ -20,16 +20,16 @@ const KEPT: usize = 1_000;
 
 /// Copies of campaigns, each with the time it was read.
 #[derive(Debug, Default)]
-pub(super) struct Cache(Mutex<HashMap<CampaignId, (Millis, Campaign)>>);
+pub(super) struct Cache(Mutex<HashMap<CampaignId, (Millis, Arc<Campaign>)>>);
 
 impl Cache {
     pub(super) fn forget(&self, id: &CampaignId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
-    fn fresh(&self, id: &CampaignId, now: Millis) -> Option<Campaign> {
+    fn fresh(&self, id: &CampaignId, now: Millis) -> Option<Arc<Campaign>> {
         let cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.get(id).filter(|(read, _)| now.saturating_sub(*read) < FRESH).map(|(_, it)| it.clone())
+        cache.get(id).filter(|(read, _)| now.saturating_sub(*read) < FRESH).map(|(_, it)| Arc::clone(it))
     }
 
     pub(super) fn keep(&self, campaign: &Campaign, now: Millis) {
@@ -37,7 +37,7 @@ impl Cache {
         if cache.len() >= KEPT {
             cache.retain(|_, (read, _)| now.saturating_sub(*read) < FRESH);
         }
-        cache.insert(campaign.id.clone(), (now, campaign.clone()));
+        cache.insert(campaign.id.clone(), (now, Arc::new(campaign.clone())));
     }
 }
 
@@ -50,10 +50,10 @@ impl Store {
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub async fn campaign(&self, id: &CampaignId) -> Result<Option<Campaign>, StoreError> {
+    pub async fn campaign(&self, id: &CampaignId) -> Result<Option<Arc<Campaign>>, StoreError> {
         match self.campaigns.fresh(id, self.clock.now()) {
             Some(campaign) => Ok(Some(campaign)),
-            None => self.campaign_fresh(id).await,
+            None => Ok(self.campaign_fresh(id).await?.map(Arc::new)),
         }
     }
 
@@ -75,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub async fn campaign_of(&self, call: &Call) -> Result<Option<Campaign>, StoreError> {
+    pub async fn campaign_of(&self, call: &Call) -> Result<Option<Arc<Campaign>>, StoreError> {
         match &call.campaign {
             Some(id) => self.campaign(id).await,
             None => Ok(None),
@@ -90,7 +90,7 @@ impl Store {
         if call.body.agent.is_some() {
             return Ok(call.body.agent.clone());
         }
-        Ok(self.campaign_of(call).await?.and_then(|campaign| campaign.agent))
+        Ok(self.campaign_of(call).await?.and_then(|campaign| campaign.agent.clone()))
     }
 
     /// What a machine gets that answers a call: what the call says, else its campaign, else it is hung up on.
@@ -113,7 +113,7 @@ impl Store {
         let ids: Vec<String> = self.client().zrevrange(keys::fleet("CAMPAIGNS"), 0, last, false).await?;
         let mut out = Vec::new();
         for id in ids.iter().filter_map(|id| CampaignId::parse(id)) {
-            out.extend(self.campaign(&id).await?);
+            out.extend(self.campaign(&id).await?.map(Arc::unwrap_or_clone));
         }
         Ok(out)
     }

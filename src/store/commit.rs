@@ -192,7 +192,7 @@ impl Store {
         if let Some(url) = &call.body.webhook_url {
             return Ok(Some(url.clone()));
         }
-        let campaigns = self.campaign_of(call).await?.and_then(|campaign| campaign.webhook_url);
+        let campaigns = self.campaign_of(call).await?.and_then(|campaign| campaign.webhook_url.clone());
         Ok(campaigns.or_else(|| self.config.default_webhook_url.clone()))
     }
 }

@@ -157,7 +157,7 @@ async fn a_list_under_a_key_is_taken_once() {
 
     // A first try that was broken off: its calls are there, its answer is not.
     let id = CampaignId::parse(&first.text("campaign_id")).unwrap();
-    let mut campaign = f.store.campaign(&id).await.unwrap().unwrap();
+    let mut campaign = f.store.campaign_fresh(&id).await.unwrap().unwrap();
     campaign.answer = None;
     f.store.put_campaign(&campaign).await.unwrap();
     let resumed = f.ask(ask("phone\n+14155552671\n+14155552672\n+14155552671\n+14155552673\n")).await;

@@ -115,7 +115,7 @@ async fn times_come_and_the_brake_stops() {
     assert_eq!(bed.state(&expired).await, State::Draining { toward: Toward::Expired });
     bed.round().await;
     assert_eq!(bed.state(&expired).await, State::Expired, "it had no call");
-    let history = bed.store().campaign(&started).await.expect("read").expect("there").history;
+    let history = bed.store().campaign(&started).await.expect("read").expect("there").history.clone();
     assert_eq!((history[1].by.as_str(), history[1].to), ("keeper", State::Running));
     // Over, it is looked at no more.
     assert!(bed.store().open_campaigns().await.expect("open").iter().all(|it| it.id != expired));
