@@ -288,12 +288,12 @@ struct Stored<'a> {
     body: &'a Body,
 }
 
+/// The state alone. Body and state are read one after the other: `flatten` would copy every value of the record before
+/// it reads it.
 #[derive(Deserialize)]
-struct Loaded {
+struct Stand {
     #[serde(rename = "s", default = "queued")]
     state: State,
-    #[serde(flatten)]
-    body: Body,
 }
 
 fn queued() -> State {
@@ -438,15 +438,16 @@ impl Call {
             "-" => None,
             other => Some(CampaignId::parse(other).ok_or_else(|| bad("the lane is no campaign".into()))?),
         };
-        let mut loaded: Loaded = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
-        loaded.body.priority = priority;
+        let mut body: Body = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+        let Stand { state } = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+        body.priority = priority;
         Ok(Self {
             id: id.clone(),
             head: Head { version: hex(0..8)?, epoch: hex(8..16)?, token: hex(16..24)?, due },
             phone_hash: PhoneHash(head.get(38..).unwrap_or_default().to_owned()),
-            state: loaded.state,
+            state,
             campaign,
-            body: loaded.body,
+            body,
         })
     }
 }
