@@ -1,10 +1,13 @@
 //! A tool as a table row, and the check of its arguments: what does not fit is answered in words that the model can
 //! act upon, never with an error.
 
+use std::sync::Arc;
+
 use futures::future::{BoxFuture, FutureExt, ready};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::domain::agent::{Tool, ToolContext};
+use crate::domain::agent::{Tool, ToolContext, declaration};
 
 /// A tool that answers at once, from the call's own notes.
 pub(super) struct Plain {
@@ -18,23 +21,42 @@ pub(super) struct Plain {
     pub(super) run: fn(&Args<'_>, &mut ToolContext) -> Value,
 }
 
-impl Tool for Plain {
+impl Plain {
+    /// The tool, ready to be called. Its schema and its declaration are the same in every turn, and made once.
+    pub(super) fn ready(self) -> Arc<dyn Tool> {
+        let schema = (self.parameters)();
+        let declaration = declaration(self.name, self.description, &schema);
+        Arc::new(Ready { plain: self, schema, declaration })
+    }
+}
+
+struct Ready {
+    plain: Plain,
+    schema: Value,
+    declaration: Arc<RawValue>,
+}
+
+impl Tool for Ready {
     fn name(&self) -> &'static str {
-        self.name
+        self.plain.name
     }
 
     fn description(&self) -> &'static str {
-        self.description
+        self.plain.description
     }
 
     fn parameters(&self) -> Value {
-        (self.parameters)()
+        self.schema.clone()
+    }
+
+    fn declaration(&self) -> Arc<RawValue> {
+        Arc::clone(&self.declaration)
     }
 
     fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value> {
-        let problems = check(&self.parameters(), args);
+        let problems = check(&self.schema, args);
         let answer = if problems.is_empty() {
-            (self.run)(&Args(args), context)
+            (self.plain.run)(&Args(args), context)
         } else {
             json!({ "ok": false, "problems": problems })
         };

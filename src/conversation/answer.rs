@@ -81,8 +81,7 @@ impl<'a> Answer<'a> {
     }
 
     /// Makes room for what the agent's state wants read back in full. Returns the characters of it.
-    pub(super) fn make_room(&mut self) -> usize {
-        let state = self.state();
+    pub(super) fn make_room(&mut self, state: &Value) -> usize {
         let extra = state["read_back"].as_str().map_or(0, |t| t.chars().count()).min(MAX_READ_BACK);
         self.model_room = MAX_SPOKEN + extra;
         extra
@@ -136,8 +135,8 @@ impl<'a> Answer<'a> {
 
     /// Listens for the next turn.
     pub(super) fn ask(&mut self) {
-        let definition = &self.input.agent.definition;
-        self.acts.push(Act::Ask { hints: definition.hints.clone(), timeout_s: definition.limits.silence_s });
+        let timeout_s = self.input.agent.definition.limits.silence_s;
+        self.acts.push(Act::Ask { timeout_s });
     }
 
     /// Ends the call; a turn ends it at most once.

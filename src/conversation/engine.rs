@@ -160,7 +160,7 @@ fn speech(answer: &mut Answer<'_>, text: &str, confidence: Option<f64>) -> Next 
         answer.dialogue.misheard = 0;
     }
     answer.dialogue.silences = 0;
-    let consent = if by_carrier { consent::Answer::Unclear } else { consent::classify(text) };
+    let consent = || if by_carrier { consent::Answer::Unclear } else { consent::classify(text) };
     person(answer, consent, by_carrier)
 }
 
@@ -172,16 +172,16 @@ fn key_press(answer: &mut Answer<'_>, digits: &str) -> Next {
     }
     answer.dialogue.silences = 0;
     answer.dialogue.misheard = 0;
-    let consent = if by_carrier { consent::Answer::Unclear } else { consent::classify_keys(digits) };
+    let consent = || if by_carrier { consent::Answer::Unclear } else { consent::classify_keys(digits) };
     person(answer, consent, by_carrier)
 }
 
 /// Somebody speaks: score, consent, limits, then the model.
-fn person(answer: &mut Answer<'_>, consent: consent::Answer, machine: bool) -> Next {
+fn person(answer: &mut Answer<'_>, consent: impl FnOnce() -> consent::Answer, machine: bool) -> Next {
     let end = observe(answer);
     let lines = &answer.input.agent.definition.lines;
     if answer.needs_consent() {
-        match consent {
+        match consent() {
             consent::Answer::Yes => answer.note(Note::Consent { given: true }),
             consent::Answer::No => return refused(answer, "consent_refused"),
             consent::Answer::Unclear if unclear_before(answer) >= MAX_UNCLEAR && machine => {

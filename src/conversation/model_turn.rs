@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::disposition::{Disposition, Ending};
@@ -51,12 +52,19 @@ pub(super) async fn run(
     machine: bool,
 ) -> Result<(), TurnFailure> {
     let deadline = Instant::now() + MODEL_LIMIT;
-    let mut conversation = opening(answer)?;
+    let settings = &answer.input.agent.definition.model;
+    let state = answer.state();
+    let mut request = Request {
+        messages: opening(answer, &state)?,
+        temperature: settings.temperature,
+        ..Request::default()
+    };
     let mut done = std::mem::take(&mut answer.input.journal);
-    conversation.extend(messages::replay(&done));
+    request.messages.extend(messages::replay(&done));
     for entry in &done {
         answer.absorb(entry);
     }
+    let mut state = if done.is_empty() { state } else { answer.state() };
     let mut once_more = true;
     let filter = Filter {
         known: answer.known_text(),
@@ -67,16 +75,11 @@ pub(super) async fn run(
             return Ok(());
         }
         let rounds = done.last().map_or(0, |e| e.round + 1);
-        let settings = &answer.input.agent.definition.model;
-        let read_back = answer.make_room();
-        let request = Request {
-            messages: conversation.clone(),
-            tools: tooling::specs(answer, machine),
-            speak_only: rounds >= MAX_ROUNDS,
-            temperature: settings.temperature,
-            // A token is some four characters; three leave a margin for names.
-            max_tokens: settings.max_tokens + u32::try_from(read_back / 3).unwrap_or_default(),
-        };
+        let read_back = answer.make_room(&state);
+        request.tools = tooling::specs(answer, machine);
+        request.speak_only = rounds >= MAX_ROUNDS;
+        // A token is some four characters; three leave a margin for names.
+        request.max_tokens = settings.max_tokens + u32::try_from(read_back / 3).unwrap_or_default();
         let mut said = match listen(answer, model, &request, &filter, deadline).await {
             Ok(said) => said,
             // Nothing was spoken and no tool was called: the same may be asked again.
@@ -101,20 +104,20 @@ pub(super) async fn run(
         }
         let text = said.sentences.join(" ");
         tooling::run(answer, journal, &mut done, said.calls.clone(), machine).await?;
-        conversation.push(Message::Assistant { text, calls: said.calls });
-        conversation.extend(done[before..].iter().map(messages::result));
+        request.messages.push(Message::Assistant { text, calls: said.calls });
+        request.messages.extend(done[before..].iter().map(messages::result));
+        state = answer.state();
     }
 }
 
 /// System message, transcript, what was just heard.
-fn opening(answer: &Answer<'_>) -> Result<Vec<Message>, TurnFailure> {
-    let state = answer.state();
+fn opening(answer: &Answer<'_>, state: &Value) -> Result<Vec<Message>, TurnFailure> {
     let style = state["style"].as_str().unwrap_or("normal");
     let prompt = render::prompt(answer.input.agent, &answer.variables, style).map_err(|error| {
         tracing::error!(agent = answer.input.agent.definition.name, %error, "the prompt does not render");
         TurnFailure { kind: FailureKind::Prompt }
     })?;
-    let mut out = vec![messages::system(&prompt, &state)];
+    let mut out = vec![messages::system(&prompt, state)];
     out.extend(messages::transcript(answer.input.lines, answer.input.attempt));
     out.push(Message::User(messages::heard_text(&answer.input.heard)));
     Ok(out)

@@ -1,6 +1,7 @@
 //! Templates over the call's variables. Variables are data: one line each, no control characters, a bounded length.
 
 use std::collections::BTreeMap;
+use std::sync::{LazyLock, PoisonError, RwLock};
 
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, context};
 use serde::Serialize;
@@ -24,7 +25,7 @@ pub struct RenderError {
 struct Scope<'a> {
     /// Each variable by its own name…
     #[serde(flatten)]
-    flat: &'a BTreeMap<String, String>,
+    flat: &'a BTreeMap<&'a str, &'a str>,
     /// …and all of them together, which wins over a variable of this name.
     variables: &'a BTreeMap<String, String>,
 }
@@ -56,29 +57,58 @@ fn environment() -> Environment<'static> {
     environment
 }
 
+/// Templates that were compiled, each under its own text. There are as many as the agents of this process have: what a
+/// call brings along is never a template.
+static COMPILED: LazyLock<RwLock<Environment<'static>>> = LazyLock::new(|| RwLock::new(environment()));
+
 fn render(name: &str, template: &str, scope: minijinja::Value) -> Result<String, RenderError> {
-    environment()
+    let known = COMPILED.read().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(compiled) = known.get_template(template)
+        && let Ok(text) = compiled.render(&scope)
+    {
+        return Ok(text);
+    }
+    drop(known);
+    // For the first time, or to say by its proper name what is wrong with it.
+    let text = environment()
         .render_named_str(name, template, scope)
-        .map_err(|e| RenderError { name: name.to_owned(), why: e.to_string() })
+        .map_err(|e| RenderError { name: name.to_owned(), why: e.to_string() })?;
+    let mut known = COMPILED.write().unwrap_or_else(PoisonError::into_inner);
+    // It compiled a moment ago.
+    let _ = known.add_template_owned(template.to_owned(), template.to_owned());
+    Ok(text)
 }
 
-fn scope(definition: &Definition, variables: &BTreeMap<String, String>, style: &str) -> minijinja::Value {
-    let flat: BTreeMap<String, String> = variables
+/// What a template may read: each variable by its own name, all of them as `variables`, the agent's `definition` (made
+/// only for a template that speaks of it) and the `style` of the talk.
+fn scope(
+    definition: &Definition,
+    template: &str,
+    variables: &BTreeMap<String, String>,
+    style: &str,
+) -> minijinja::Value {
+    let flat: BTreeMap<&str, &str> = variables
         .iter()
         .filter(|(k, _)| !matches!(k.as_str(), "variables" | "definition" | "style"))
-        .map(|(k, v)| (k.clone(), v.clone()))
+        .map(|(k, v)| (k.as_str(), v.as_str()))
         .collect();
     let base = minijinja::Value::from_serialize(Scope { flat: &flat, variables });
-    context! { definition => minijinja::Value::from_serialize(definition), style => style, ..base }
+    let definition = if template.contains("definition") {
+        minijinja::Value::from_serialize(definition)
+    } else {
+        ().into()
+    };
+    context! { definition => definition, style => style, ..base }
 }
 
 /// A spoken line. A template that fails is a mistake of the agent's that [`check_templates`] finds at its loading; on
 /// a live call the text without its template marks is still better than silence.
 pub(super) fn line(definition: &Definition, template: &str, variables: &BTreeMap<String, String>) -> String {
-    let text = render("line", template, scope(definition, variables, "normal")).unwrap_or_else(|error| {
-        tracing::error!(agent = definition.name, %error, "a spoken line does not render");
-        without_marks(template)
-    });
+    let text =
+        render("line", template, scope(definition, template, variables, "normal")).unwrap_or_else(|error| {
+            tracing::error!(agent = definition.name, %error, "a spoken line does not render");
+            without_marks(template)
+        });
     one_line(&text, 1_000)
 }
 
@@ -99,7 +129,7 @@ pub(super) fn prompt(
     variables: &BTreeMap<String, String>,
     style: &str,
 ) -> Result<String, RenderError> {
-    render("prompt", &agent.prompt, scope(&agent.definition, variables, style))
+    render("prompt", &agent.prompt, scope(&agent.definition, &agent.prompt, variables, style))
 }
 
 /// Renders every template of an agent once; for its loading.
@@ -125,7 +155,7 @@ pub fn check_templates(agent: &Agent) -> Result<(), RenderError> {
     let many = [("bridges", &l.bridges), ("silence", &l.silence), ("misheard", &l.misheard)];
     let many = many.iter().flat_map(|(name, list)| list.iter().map(move |t| (*name, t)));
     for (name, template) in single.into_iter().chain(many) {
-        render(&format!("lines.{name}"), template, scope(&agent.definition, &none, "normal"))?;
+        render(&format!("lines.{name}"), template, scope(&agent.definition, template, &none, "normal"))?;
     }
     Ok(())
 }

@@ -39,11 +39,7 @@ pub(super) fn specs(answer: &Answer<'_>, machine: bool) -> Vec<ToolSpec> {
         .tools
         .iter()
         .filter(|t| allowed(answer, t.name(), machine))
-        .map(|t| ToolSpec {
-            name: t.name().to_owned(),
-            description: t.description().to_owned(),
-            parameters: t.parameters(),
-        })
+        .map(|t| ToolSpec(t.declaration()))
         .collect()
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::base::clock::Millis;
 use crate::domain::disposition::Ending;
@@ -163,6 +164,14 @@ pub struct Observation {
     pub end: Option<(String, Ending)>,
 }
 
+/// A tool as models are told of it: one JSON object with `name`, `description` and `parameters`.
+#[must_use]
+pub fn declaration(name: &str, description: &str, parameters: &Value) -> Arc<RawValue> {
+    let all = serde_json::json!({"name": name, "description": description, "parameters": parameters});
+    // A JSON value is JSON.
+    serde_json::value::to_raw_value(&all).unwrap_or_default().into()
+}
+
 /// A tool the model may call. It sees its own call alone, and has no rights beyond it.
 pub trait Tool: Send + Sync {
     /// Its name on the wire.
@@ -171,6 +180,10 @@ pub trait Tool: Send + Sync {
     fn description(&self) -> &'static str;
     /// JSON schema of its arguments.
     fn parameters(&self) -> Value;
+    /// Name, description and parameters as one JSON object, as models are told of it.
+    fn declaration(&self) -> Arc<RawValue> {
+        declaration(self.name(), self.description(), &self.parameters())
+    }
     /// Does it. Arguments that don't fit the schema are answered with `{"ok":false,"problems":[…]}`, never an error.
     fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value>;
 }

@@ -93,9 +93,6 @@ pub enum Act {
     },
     /// Listen for the next turn.
     Ask {
-        /// Words the recogniser should expect.
-        #[serde(default)]
-        hints: Vec<String>,
         /// Seconds of silence before the turn counts as silent.
         timeout_s: u32,
     },

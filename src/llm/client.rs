@@ -5,11 +5,13 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{RequestBuilder, Response};
 use secrecy::ExposeSecret;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
@@ -80,7 +82,7 @@ impl Model {
     /// # Errors
     /// See [`ModelError`].
     pub async fn stream(&self, request: &Request) -> Result<DeltaStream, ModelError> {
-        let body = self.stream_body(request);
+        let body = self.stream_body(request)?;
         let deadline = Instant::now() + self.config.total_timeout;
         self.retrying(deadline, || self.open(&body, deadline)).await
     }
@@ -95,13 +97,14 @@ impl Model {
         schema_name: &str,
         schema: &Value,
     ) -> Result<Value, ModelError> {
-        let mut body = json!({
-            "messages": messages.iter().map(Message::to_json).collect::<Vec<_>>(),
-            "temperature": 0,
-            "response_format": {"type": "json_schema",
-                "json_schema": {"name": schema_name, "strict": true, "schema": schema}},
-        });
-        self.name_model(&mut body);
+        let body = Extraction {
+            model: self.named(),
+            messages,
+            temperature: 0,
+            response_format: json!({"type": "json_schema",
+                "json_schema": {"name": schema_name, "strict": true, "schema": schema}}),
+        };
+        let body = text_of(&body)?;
         let deadline = Instant::now() + self.config.total_timeout;
         self.retrying(deadline, || async {
             timeout_at(deadline, self.whole(&body)).await.unwrap_or(Err(ModelError::retryable("timeout")))
@@ -129,30 +132,23 @@ impl Model {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn stream_body(&self, request: &Request) -> Value {
-        let mut body = json!({
-            "stream": true,
-            "stream_options": {"include_usage": true},
-            "messages": request.messages.iter().map(Message::to_json).collect::<Vec<_>>(),
-            "temperature": request.temperature,
-            // The successor of `max_tokens`, which newer models refuse.
-            "max_completion_tokens": request.max_tokens,
-        });
-        if !request.tools.is_empty() {
-            body["tools"] = request.tools.iter().map(ToolSpec::to_json).collect();
-            if request.speak_only {
-                body["tool_choice"] = json!("none");
-            }
-        }
-        self.name_model(&mut body);
-        body
+    fn stream_body(&self, request: &Request) -> Result<Bytes, ModelError> {
+        let has_tools = !request.tools.is_empty();
+        text_of(&Talk {
+            model: self.named(),
+            stream: true,
+            stream_options: StreamOptions { include_usage: true },
+            messages: &request.messages,
+            temperature: request.temperature,
+            max_completion_tokens: request.max_tokens,
+            tools: has_tools.then_some(request.tools.as_slice()),
+            tool_choice: (has_tools && request.speak_only).then_some("none"),
+        })
     }
 
     /// Azure has the model in its path.
-    fn name_model(&self, body: &mut Value) {
-        if self.config.flavor == Flavor::OpenAi {
-            body["model"] = json!(self.config.model);
-        }
+    fn named(&self) -> Option<&str> {
+        (self.config.flavor == Flavor::OpenAi).then_some(self.config.model.as_str())
     }
 
     fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, ModelError> {
@@ -184,8 +180,9 @@ impl Model {
     }
 
     /// Sends and returns the answer's head; what is not 2xx is an error already.
-    async fn send(&self, body: &Value) -> Result<Response, ModelError> {
-        let request = self.authorized(self.http.post(self.endpoints.completions.clone()))?.json(body);
+    async fn send(&self, body: &Bytes) -> Result<Response, ModelError> {
+        let request = self.authorized(self.http.post(self.endpoints.completions.clone()))?;
+        let request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
         let response = request.send().await.map_err(|e| ModelError::from_transport(&e))?;
         if let Some(limits) = Limits::read(response.headers()) {
             *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
@@ -194,7 +191,7 @@ impl Model {
     }
 
     /// One attempt, up to and including the first delta.
-    async fn open(&self, body: &Value, deadline: Instant) -> Result<DeltaStream, ModelError> {
+    async fn open(&self, body: &Bytes, deadline: Instant) -> Result<DeltaStream, ModelError> {
         let pause = self.config.first_token_timeout;
         let first_by = (Instant::now() + pause).min(deadline);
         let late = ModelError::retryable("timeout");
@@ -207,7 +204,7 @@ impl Model {
         Ok(stream::iter([Ok(first)]).chain(deltas).boxed())
     }
 
-    async fn whole(&self, body: &Value) -> Result<Value, ModelError> {
+    async fn whole(&self, body: &Bytes) -> Result<Value, ModelError> {
         let response = self.send(body).await?;
         let bytes = read_at_most(response, MAX_BODY).await?;
         let answer: Completion =
@@ -224,6 +221,44 @@ impl Model {
         let text = choice.message.content.unwrap_or_default();
         parse_object(&text).ok_or(ModelError::Malformed("not a JSON object"))
     }
+}
+
+/// What a streamed answer is asked for with.
+#[derive(Serialize)]
+struct Talk<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    stream: bool,
+    stream_options: StreamOptions,
+    messages: &'a [Message],
+    temperature: f64,
+    /// The successor of `max_tokens`, which newer models refuse.
+    max_completion_tokens: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<&'a [ToolSpec]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_choice: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+/// What a structured answer is asked for with.
+#[derive(Serialize)]
+struct Extraction<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    messages: &'a [Message],
+    temperature: u8,
+    response_format: Value,
+}
+
+/// A request's body; shared by its two tries.
+fn text_of(body: &impl Serialize) -> Result<Bytes, ModelError> {
+    let bytes = serde_json::to_vec(body).map_err(|_| ModelError::Malformed("request"))?;
+    Ok(bytes.into())
 }
 
 /// The key as a header value, marked so that nothing prints it.

@@ -11,11 +11,7 @@ use super::{Delta, Finish, Flavor, Limits, Message, Model, ModelError, Request, 
 fn request() -> Request {
     Request {
         messages: vec![Message::System("s".into()), Message::User("u".into())],
-        tools: vec![ToolSpec {
-            name: "t".into(),
-            description: "d".into(),
-            parameters: json!({"type": "object"}),
-        }],
+        tools: vec![ToolSpec(crate::domain::agent::declaration("t", "d", &json!({"type": "object"})))],
         max_tokens: 100,
         ..Request::default()
     }

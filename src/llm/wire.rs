@@ -1,7 +1,10 @@
 //! The JSON of chat completions: what we send and what comes back.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A tool call as the model asked for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,47 +40,79 @@ pub enum Message {
     },
 }
 
-impl Message {
-    pub(super) fn to_json(&self) -> Value {
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::System(text) => json!({"role": "system", "content": text}),
-            Self::User(text) => json!({"role": "user", "content": text}),
+            Self::System(text) => Plain { role: "system", content: text }.serialize(to),
+            Self::User(text) => Plain { role: "user", content: text }.serialize(to),
             Self::Assistant { text, calls } if calls.is_empty() => {
-                json!({"role": "assistant", "content": text})
+                Plain { role: "assistant", content: text }.serialize(to)
             }
             Self::Assistant { text, calls } => {
-                let content = if text.is_empty() { Value::Null } else { json!(text) };
-                let calls: Vec<Value> = calls
-                    .iter()
-                    .map(|c| {
-                        json!({"id": c.id, "type": "function",
-                               "function": {"name": c.name, "arguments": c.args_json}})
-                    })
-                    .collect();
-                json!({"role": "assistant", "content": content, "tool_calls": calls})
+                let content = Some(text.as_str()).filter(|text| !text.is_empty());
+                let tool_calls = calls.iter().map(Called::of).collect();
+                Calling { role: "assistant", content, tool_calls }.serialize(to)
             }
-            Self::Tool { id, content } => {
-                json!({"role": "tool", "tool_call_id": id, "content": content})
-            }
+            Self::Tool { id, content } => Told { role: "tool", tool_call_id: id, content }.serialize(to),
         }
     }
 }
 
-/// A tool as it is described to the model.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ToolSpec {
-    /// Its name.
-    pub name: String,
-    /// When to call it.
-    pub description: String,
-    /// JSON schema of its arguments.
-    pub parameters: Value,
+#[derive(Serialize)]
+struct Plain<'a> {
+    role: &'static str,
+    content: &'a str,
 }
 
-impl ToolSpec {
-    pub(super) fn to_json(&self) -> Value {
-        json!({"type": "function", "function": {
-            "name": self.name, "description": self.description, "parameters": self.parameters}})
+#[derive(Serialize)]
+struct Calling<'a> {
+    role: &'static str,
+    content: Option<&'a str>,
+    tool_calls: Vec<Called<'a>>,
+}
+
+#[derive(Serialize)]
+struct Called<'a> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    function: Function<'a>,
+}
+
+impl<'a> Called<'a> {
+    fn of(call: &'a ToolCall) -> Self {
+        let function = Function { name: &call.name, arguments: &call.args_json };
+        Self { id: &call.id, kind: "function", function }
+    }
+}
+
+#[derive(Serialize)]
+struct Function<'a> {
+    name: &'a str,
+    arguments: &'a str,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    role: &'static str,
+    tool_call_id: &'a str,
+    content: &'a str,
+}
+
+/// A tool as it is described to the model: a JSON object with its name, its description and the schema of its parameters.
+/// It is the same in every request, and so is kept as text.
+#[derive(Clone, Debug)]
+pub struct ToolSpec(pub Arc<RawValue>);
+
+impl Serialize for ToolSpec {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Tool<'a> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            function: &'a RawValue,
+        }
+        Tool { kind: "function", function: &self.0 }.serialize(to)
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn twiml(data: &[u8]) {
     let (one, two, hint, number, caller) = (text(), text(), text(), text(), text());
     let mut agent = Agent::clone(&AGENT);
     (agent.definition.voice, agent.definition.language) = (text(), text());
-    let hints = std::iter::once(hint).chain(parts).collect();
+    agent.definition.hints = std::iter::once(hint).chain(parts).collect();
 
     let urls = Urls::new("https://x.test").unwrap_or_else(|why| unreachable!("{why}"));
     let call = CallId::derived(crate::domain::ids::Shard(7), "a call");
@@ -39,7 +39,7 @@ pub(crate) fn twiml(data: &[u8]) {
     let say = |text: &str| Act::Say { text: text.to_owned(), kind: SayKind::Content };
     let acts = [
         say(&one),
-        Act::Ask { hints, timeout_s: 5 },
+        Act::Ask { timeout_s: 5 },
         say(&two),
         Act::Transfer { to: number.clone() },
         say(&one),

@@ -36,12 +36,12 @@ pub(super) fn render(acts: &[Act], agent: &Agent, place: &Place<'_>) -> String {
     for act in acts {
         match act {
             Act::Say { text, .. } => said.push(text),
-            Act::Ask { hints, timeout_s } => {
+            Act::Ask { timeout_s } => {
                 let action = place.urls.turn(place.call, place.attempt, place.next);
                 doc = doc.gather(&Gather {
                     action: &action,
                     timeout_s: *timeout_s,
-                    hints,
+                    hints: &agent.definition.hints,
                     language: &agent.definition.language,
                     num_digits: Some(1),
                     say: &said,

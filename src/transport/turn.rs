@@ -166,7 +166,7 @@ impl Transport {
             None => phone::zones(&call.body.phone).into_iter().map(str::to_owned).collect(),
         };
         let (openings, call) = (Arc::clone(&self.openings), call.clone());
-        let opening = move |at| openings(&call, campaign.as_ref(), at);
+        let opening = move |at| openings(&call, campaign.as_deref(), at);
         Ok(CallTimes { zones, opening: Arc::new(opening) })
     }
 

@@ -22,8 +22,6 @@ mod steps;
 mod tools;
 mod words;
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use self::dates::Date;
@@ -31,7 +29,7 @@ use self::judge::Answer;
 use self::notes::{Notes, Settings};
 use self::stage::Stage;
 use super::blueprint::Blueprint;
-use crate::domain::agent::{Conclusion, Observation, Observed, Outcome, StateView, Tool};
+use crate::domain::agent::{Conclusion, Observation, Observed, Outcome, StateView};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::talk::Heard;
 
@@ -41,7 +39,7 @@ pub(super) const BLUEPRINT: Blueprint = Blueprint {
     definition: include_str!("agent.toml"),
     prompt: include_str!("prompt.md"),
     schema: include_str!("schema.json"),
-    tools: || tools::TOOLS.into_iter().map(|tool| Arc::new(tool) as Arc<dyn Tool>).collect(),
+    tools: || tools::TOOLS.into_iter().map(crate::agents::tool::Plain::ready).collect(),
     state,
     observe,
     conclude,

@@ -1,12 +1,10 @@
 //! The reminder: names an appointment and records one answer. It is here to show how little an agent is.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::blueprint::Blueprint;
 use super::tool::{Args, Plain, object, one_of, text};
-use crate::domain::agent::{Conclusion, Observation, Observed, Outcome, StateView, Tool, ToolContext};
+use crate::domain::agent::{Conclusion, Observation, Observed, Outcome, StateView, ToolContext};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::talk::Act;
 
@@ -16,7 +14,7 @@ pub(super) const BLUEPRINT: Blueprint = Blueprint {
     definition: include_str!("agent.toml"),
     prompt: include_str!("prompt.md"),
     schema: include_str!("schema.json"),
-    tools: || vec![Arc::new(RECORD_ANSWER) as Arc<dyn Tool>],
+    tools: || vec![RECORD_ANSWER.ready()],
     state,
     observe,
     conclude,

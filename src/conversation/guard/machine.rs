@@ -1,7 +1,9 @@
 //! Voicemail greetings and call screeners, heard as speech. They are machines: no consent and no opt-out is taken from
 //! them.
 
-use super::words::Utterance;
+use std::sync::LazyLock;
+
+use super::words::{Pattern, Utterance};
 
 /// Each is enough by itself before consent; afterwards, when stories are told, two are needed.
 const SIGNS: &[&str] = &[
@@ -42,6 +44,8 @@ const SIGNS: &[&str] = &[
     "at your convenience as|soon",
 ];
 
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| Pattern::list(SIGNS));
+
 /// Said by people about machines: "don't leave a message".
 const NEGATIONS: &[&str] =
     &["dont", "stop", "never", "not", "i", "to", "didnt", "would", "they", "we", "had", "could", "im"];
@@ -49,12 +53,12 @@ const NEGATIONS: &[&str] =
 /// Do these words come from a machine? `talking` is true once consent stands, when one sign is not enough.
 pub(crate) fn speaks(text: &str, talking: bool) -> bool {
     let heard = Utterance::read(text);
-    let found = |sign: &&&str| {
+    let found = |sign: &&Pattern| {
         // "I can't come to the phone" is a greeting's own sentence; "I leave a message" is a person's.
-        let unless = if sign.starts_with("unable") { &[] } else { NEGATIONS };
+        let unless = if sign.text.starts_with("unable") { &[] } else { NEGATIONS };
         heard.has_one(sign, unless)
     };
-    let signs = SIGNS.iter().filter(found).count();
+    let signs = PATTERNS.iter().filter(found).count();
     signs >= if talking { 2 } else { 1 }
 }
 

@@ -3,36 +3,42 @@
 //! Where words may be meant either way the callee's wish not to be called wins, but a story about work
 //! ("I had to stop working", "the bus stop") is no opt-out.
 
-use super::words::{Utterance, cut, is_all};
+use std::sync::LazyLock;
+
+use super::words::{Pattern, Utterance, cut, is_all};
 
 /// Said around a one-word opt-out.
-const FILLERS: &[&str] = &[
-    "thank you",
-    "right now",
-    "please|just|ok|okay|hey|no|now|uh|um|thanks|sorry|hello|hi|sir|maam|well|look|listen|yes|yeah",
-];
+static FILLERS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    Pattern::list(&[
+        "thank you",
+        "right now",
+        "please|just|ok|okay|hey|no|now|uh|um|thanks|sorry|hello|hi|sir|maam|well|look|listen|yes|yeah",
+    ])
+});
 
 /// Clauses that are an opt-out as a whole, fillers apart.
-const WHOLE: &[&str] = &[
-    "stop",
-    "stop stop",
-    "stop stop stop",
-    "stop calling",
-    "quit calling",
-    "unsubscribe",
-    "unsubscribe me",
-    "opt out",
-    "opt me out",
-    "optout",
-    "remove me",
-    "dont call",
-    "dont contact",
-    "dont call again",
-    "remove my number",
-    "take me off",
-    "i said stop",
-    "i want you to stop",
-];
+static WHOLE: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
+    Pattern::list(&[
+        "stop",
+        "stop stop",
+        "stop stop stop",
+        "stop calling",
+        "quit calling",
+        "unsubscribe",
+        "unsubscribe me",
+        "opt out",
+        "opt me out",
+        "optout",
+        "remove me",
+        "dont call",
+        "dont contact",
+        "dont call again",
+        "remove my number",
+        "take me off",
+        "i said stop",
+        "i want you to stop",
+    ])
+});
 
 /// Never right after these: "don't take me off your list".
 const NEGATIONS: &[&str] = &["dont", "not", "didnt", "wont", "never"];
@@ -90,6 +96,8 @@ const ANYWHERE: &[&str] = &[
     "quiteme|saqueme|borreme|quitenme|saquenme|borrenme de",
 ];
 
+static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| Pattern::list(ANYWHERE));
+
 /// Who speaks of others and not to us: "they never call me back".
 const THIRD: &[&str] = &[
     "they",
@@ -112,13 +120,13 @@ pub(crate) fn opts_out(text: &str) -> bool {
     let heard = Utterance::read(text);
     let alone = heard.clauses().iter().chain([&heard.whole().to_vec()]).any(|clause| {
         let mut clause = clause.clone();
-        cut(&mut clause, FILLERS);
-        is_all(&clause, WHOLE)
+        cut(&mut clause, &FILLERS);
+        is_all(&clause, &WHOLE)
     });
     alone
-        || ANYWHERE.iter().any(|pattern| {
-            let unless =
-                if pattern.starts_with("dont") || pattern.starts_with("never") { THIRD } else { NEGATIONS };
+        || PATTERNS.iter().any(|pattern| {
+            let of_wishes = pattern.text.starts_with("dont") || pattern.text.starts_with("never");
+            let unless = if of_wishes { THIRD } else { NEGATIONS };
             heard.has_one(pattern, unless)
         })
 }

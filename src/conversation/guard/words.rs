@@ -3,10 +3,91 @@
 //! A pattern is a list of places separated by spaces. A place is a word or alternatives (`stop|quit`); a trailing `?`
 //! makes it optional; `*` stands for up to three words of any kind; `^` and `$` for the start and the end of a clause.
 
+/// One place of a pattern.
+#[derive(Debug)]
+enum Place {
+    /// `^`
+    Start,
+    /// `$`
+    End,
+    /// `*`
+    Any,
+    /// One of these words; `optional` (`?`) or, where `end` stands among them (`|$`), the end of the clause instead.
+    Word { words: Vec<&'static str>, optional: bool, end: bool },
+}
+
+/// A pattern, read once. Most patterns of a long list are told from an utterance by a few bits: what has no word in it
+/// for one of their places cannot match.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    /// As it was written.
+    pub(crate) text: &'static str,
+    places: Vec<Place>,
+    /// For each place that takes a word in any case, the traces of its alternatives.
+    needs: Vec<u128>,
+}
+
+impl Pattern {
+    /// Reads a list.
+    pub(crate) fn list(texts: &[&'static str]) -> Vec<Self> {
+        texts.iter().map(|text| Self::read(text)).collect()
+    }
+
+    fn read(text: &'static str) -> Self {
+        let places: Vec<Place> = text.split(' ').map(Place::read).collect();
+        let needs = places.iter().filter_map(Place::traces).collect();
+        Self { text, places, needs }
+    }
+
+    /// May it match where these traces are all there is?
+    fn possible(&self, traces: u128) -> bool {
+        self.needs.iter().all(|need| need & traces != 0)
+    }
+}
+
+impl Place {
+    fn read(text: &'static str) -> Self {
+        match text {
+            "^" => Self::Start,
+            "$" => Self::End,
+            "*" => Self::Any,
+            _ => {
+                let (alternatives, optional) = match text.strip_suffix('?') {
+                    Some(text) => (text, true),
+                    None => (text, false),
+                };
+                let all = alternatives.split('|');
+                let end = all.clone().any(|word| word == "$");
+                Self::Word { words: all.filter(|word| *word != "$").collect(), optional, end }
+            }
+        }
+    }
+
+    /// The traces of its words; `None` where it may stay without one.
+    fn traces(&self) -> Option<u128> {
+        match self {
+            Self::Word { words, optional: false, end: false } => Some(traces(words.iter().copied())),
+            _ => None,
+        }
+    }
+}
+
+/// One bit of 128 for each word; different words may share one.
+fn traces<'a>(words: impl Iterator<Item = &'a str>) -> u128 {
+    words.fold(0, |traces, word| {
+        let hash = word
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        traces | 1 << (hash >> 57)
+    })
+}
+
 /// An utterance as words: the whole of it, and each clause where punctuation divides it.
 #[derive(Clone, Debug)]
 pub(crate) struct Utterance {
     units: Vec<Vec<String>>,
+    /// The [`traces`] of all its words.
+    traces: u128,
 }
 
 impl Utterance {
@@ -22,7 +103,8 @@ impl Utterance {
         if clauses.len() > 1 {
             units.extend(clauses);
         }
-        Self { units }
+        let traces = traces(units.iter().flatten().map(String::as_str));
+        Self { units, traces }
     }
 
     /// All words in order.
@@ -36,30 +118,32 @@ impl Utterance {
     }
 
     /// Does one of `patterns` match anywhere?
-    pub(crate) fn has(&self, patterns: &[&str]) -> bool {
-        patterns.iter().any(|p| self.has_one(p, &[]))
+    pub(crate) fn has(&self, patterns: &[Pattern]) -> bool {
+        patterns.iter().any(|pattern| self.has_one(pattern, &[]))
     }
 
     /// Does `pattern` match somewhere, and not right after one of `unless_after`?
-    pub(crate) fn has_one(&self, pattern: &str, unless_after: &[&str]) -> bool {
-        let places: Vec<&str> = pattern.split(' ').collect();
-        self.units.iter().any(|unit| {
-            (0..=unit.len()).any(|at| {
-                let after = at.checked_sub(1).map(|i| unit[i].as_str());
-                !after.is_some_and(|w| unless_after.contains(&w)) && matched(&places, unit, at).is_some()
+    pub(crate) fn has_one(&self, pattern: &Pattern, unless_after: &[&str]) -> bool {
+        pattern.possible(self.traces)
+            && self.units.iter().any(|unit| {
+                (0..=unit.len()).any(|at| {
+                    let after = at.checked_sub(1).map(|i| unit[i].as_str());
+                    !after.is_some_and(|w| unless_after.contains(&w))
+                        && matched(&pattern.places, unit, at).is_some()
+                })
             })
-        })
     }
 }
 
 /// Removes from `words` each match of one of `patterns`; returns how many were removed.
-pub(crate) fn cut(words: &mut Vec<String>, patterns: &[&str]) -> usize {
+pub(crate) fn cut(words: &mut Vec<String>, patterns: &[Pattern]) -> usize {
+    // What is cut leaves fewer words: the traces stay an upper bound.
+    let there = traces(words.iter().map(String::as_str));
     let mut removed = 0;
-    for pattern in patterns {
-        let places: Vec<&str> = pattern.split(' ').collect();
+    for pattern in patterns.iter().filter(|pattern| pattern.possible(there)) {
         let mut at = 0;
         while at < words.len() {
-            match matched(&places, words, at) {
+            match matched(&pattern.places, words, at) {
                 Some(end) if end > at => {
                     words.drain(at..end);
                     removed += 1;
@@ -72,36 +156,37 @@ pub(crate) fn cut(words: &mut Vec<String>, patterns: &[&str]) -> usize {
 }
 
 /// Does `pattern` match `words` from start to end?
-pub(crate) fn is_all(words: &[String], patterns: &[&str]) -> bool {
-    patterns.iter().any(|p| {
-        let mut places: Vec<&str> = p.split(' ').collect();
-        places.push("$");
-        matched(&places, words, 0).is_some()
-    })
+pub(crate) fn is_all(words: &[String], patterns: &[Pattern]) -> bool {
+    let there = traces(words.iter().map(String::as_str));
+    patterns.iter().filter(|pattern| pattern.possible(there)).any(|p| ends(&p.places, words))
+}
+
+/// Does a match of `places` from the start reach the end?
+fn ends(places: &[Place], words: &[String]) -> bool {
+    matched_to(places, words, 0, true).is_some()
 }
 
 /// Where a match of `places` that begins at `at` ends.
-fn matched(places: &[&str], words: &[String], at: usize) -> Option<usize> {
-    let Some((place, rest)) = places.split_first() else { return Some(at) };
-    match *place {
-        "^" => (at == 0).then(|| matched(rest, words, at)).flatten(),
-        "$" => (at == words.len()).then(|| matched(rest, words, at)).flatten(),
-        "*" => (at..=(at + 3).min(words.len())).find_map(|next| matched(rest, words, next)),
-        _ => {
-            let (alternatives, optional) = match place.strip_suffix('?') {
-                Some(place) => (place, true),
-                None => (*place, false),
-            };
+fn matched(places: &[Place], words: &[String], at: usize) -> Option<usize> {
+    matched_to(places, words, at, false)
+}
+
+/// The same; `whole`: it must end with the words.
+fn matched_to(places: &[Place], words: &[String], at: usize, whole: bool) -> Option<usize> {
+    let Some((place, rest)) = places.split_first() else {
+        return (!whole || at == words.len()).then_some(at);
+    };
+    let on = |at: usize| matched_to(rest, words, at, whole);
+    match place {
+        Place::Start => (at == 0).then(|| on(at)).flatten(),
+        Place::End => (at == words.len()).then(|| on(at)).flatten(),
+        Place::Any => (at..=(at + 3).min(words.len())).find_map(on),
+        Place::Word { words: choices, optional, end } => {
+            let taken =
+                words.get(at).filter(|word| choices.contains(&word.as_str())).and_then(|_| on(at + 1));
             // `$` among alternatives: the clause may end here instead.
-            let mut choices = alternatives.split('|');
-            let taken = words
-                .get(at)
-                .filter(|word| choices.clone().any(|a| a == word.as_str()))
-                .and_then(|_| matched(rest, words, at + 1));
-            let ended = || {
-                (at == words.len() && choices.any(|a| a == "$")).then(|| matched(rest, words, at)).flatten()
-            };
-            let skipped = || optional.then(|| matched(rest, words, at)).flatten();
+            let ended = || (*end && at == words.len()).then(|| on(at)).flatten();
+            let skipped = || optional.then(|| on(at)).flatten();
             taken.or_else(ended).or_else(skipped)
         }
     }
@@ -160,8 +245,9 @@ mod tests {
 
     #[test]
     fn patterns_match_words_and_never_parts_of_them() {
-        let yes = |text: &str, pattern: &str| assert!(Utterance::read(text).has(&[pattern]), "{text}");
-        let no = |text: &str, pattern: &str| assert!(!Utterance::read(text).has(&[pattern]), "{text}");
+        let found = |text: &str, pattern: &'static str| Utterance::read(text).has(&[Pattern::read(pattern)]);
+        let yes = |text: &str, pattern: &'static str| assert!(found(text, pattern), "{text}");
+        let no = |text: &str, pattern: &'static str| assert!(!found(text, pattern), "{text}");
         yes("Please STOP calling me!", "stop|quit calling me|us");
         no("nonstop calling me", "stop calling");
         yes("Do not call", "dont call $");
@@ -178,7 +264,7 @@ mod tests {
     #[test]
     fn cutting_removes_whole_matches() {
         let mut w = words("no problem no");
-        assert_eq!(cut(&mut w, &["no problem|worries"]), 1);
+        assert_eq!(cut(&mut w, &[Pattern::read("no problem|worries")]), 1);
         assert_eq!(w, ["no"]);
     }
 }

@@ -193,7 +193,7 @@ fn turn(n: usize, said: &[&str], consent: Option<bool>) -> Turn {
     Turn {
         n: number,
         heard: Heard::Started,
-        acts: vec![Act::Ask { hints: Vec::new(), timeout_s: 5 }],
+        acts: vec![Act::Ask { timeout_s: 5 }],
         notes: consent.filter(|_| n == 1).map(|given| Note::Consent { given }).into_iter().collect(),
         lines,
         dialogue: Dialogue {
