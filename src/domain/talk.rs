@@ -71,13 +71,22 @@ pub enum Heard {
 }
 
 /// Why a sentence is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SayKind {
+    #[default]
     /// Part of the conversation; the model sees it in later turns.
     Content,
     /// Fills a wait; in the transcript, never in the model's messages.
     Bridge,
+}
+
+impl SayKind {
+    // serde's `skip_serializing_if` hands over a reference.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_content(&self) -> bool {
+        *self == Self::Content
+    }
 }
 
 /// What is done on the call. A list of acts is one answer of ours.
@@ -89,6 +98,7 @@ pub enum Act {
         /// The words, plain text.
         text: String,
         /// Why it is spoken.
+        #[serde(default, skip_serializing_if = "SayKind::is_content")]
         kind: SayKind,
     },
     /// Listen for the next turn.
@@ -174,7 +184,7 @@ pub struct Line {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Dialogue {
     /// The number of the next turn to be taken; 0 = the greeting has not been spoken.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub turn: u32,
     /// Consent to go on: not yet known, given, refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,13 +193,13 @@ pub struct Dialogue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent_turn: Option<u32>,
     /// Silent turns in a row.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub silences: u32,
     /// Turns in a row that were not understood.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub misheard: u32,
     /// Model failures in this call.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
     /// The agent's own notes of what it learned; its shape belongs to the agent.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
@@ -201,11 +211,17 @@ pub struct Dialogue {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_at: Option<Millis>,
     /// A person was asked for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub human_requested: bool,
     /// How difficult the callee is, 0 to 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adversarial_score: Option<f64>,
+}
+
+// serde's `skip_serializing_if` hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// The result of one turn, as it is committed: what was heard, what we answered, where the talk stands after it.

@@ -25,27 +25,43 @@ pub(crate) struct Notes {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) city: Option<Said>,
     /// Jobs, in the order told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) jobs: Vec<Job>,
     /// Skills, in the order told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) skills: Vec<Said>,
     /// Schools and degrees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) education: Vec<Education>,
     /// What was done between jobs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) explanations: Vec<Explanation>,
     /// There were no earlier jobs.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) history_complete: bool,
     /// Companies that were taken back; extraction does not bring them up again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) removed: Vec<String>,
     /// How often each topic was put to the callee and heard an answer, weighted by [`super::stage::Plan::weight`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) asked: BTreeMap<String, u8>,
     /// How the read-back went.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) read_back: ReadBack,
     /// The callee was told goodbye in earnest: the interview took its course.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) finished: bool,
     /// How difficult the callee is.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) score: Score,
     /// What the call's variables set.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) settings: Settings,
+}
+
+/// What is as it is at first is not written: the draft lies in Redis as long as the call lives.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A word of the callee's, with the turns it was said in.
@@ -97,6 +113,7 @@ pub(crate) struct Job {
     /// The turns each field came from, by the field's name.
     pub(crate) turns: BTreeMap<String, Vec<u32>>,
     /// Learned from the transcript after the call, by the model's extraction.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) extracted: bool,
 }
 
@@ -204,10 +221,13 @@ pub(crate) struct Explanation {
 #[serde(default)]
 pub(crate) struct ReadBack {
     /// The callee said that it is right.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) confirmed: bool,
     /// The callee said that something is wrong and has not said what yet.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) correcting: bool,
     /// How often it was called wrong.
+    #[serde(skip_serializing_if = "is_default")]
     pub(crate) rejected: u8,
     /// The newest turn in which a fact was written.
     #[serde(skip_serializing_if = "Option::is_none")]

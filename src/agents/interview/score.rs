@@ -109,10 +109,13 @@ struct Memory {
 #[serde(default)]
 pub(crate) struct Score {
     /// The turns that were scored, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     turns: Vec<u32>,
     /// Every point.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     points: Vec<Point>,
     /// The newest answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     memory: Vec<Memory>,
 }
 

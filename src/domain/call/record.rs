@@ -128,7 +128,7 @@ pub struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The agent's version that talked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "av")]
     pub agent_version: Option<String>,
     /// What a machine gets that answers, where the call says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -137,10 +137,10 @@ pub struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_url: Option<String>,
     /// What the agent may say and know of this person.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", rename = "v")]
     pub variables: BTreeMap<String, String>,
     /// The client's own data, given back in notices.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "m")]
     pub metadata: Option<Value>,
     /// The callee's zone, where the client names it (IANA).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,10 +155,10 @@ pub struct Body {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alternatives: Vec<Phone>,
     /// The number the newest attempt was made from, E.164.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "f")]
     pub caller: Option<String>,
     /// Milliseconds from the answer to our first words, of the newest attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "w")]
     pub voice_after_ms: Option<u32>,
     /// The call that scheduled this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -167,13 +167,13 @@ pub struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for: Option<String>,
     /// When the present attempt was dialed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "d")]
     pub dialed_at: Option<Millis>,
     /// When it was answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "a")]
     pub answered_at: Option<Millis>,
     /// When the leg was over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "h")]
     pub hung_up_at: Option<Millis>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,13 +182,14 @@ pub struct Body {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<u32>,
     /// The carrier's id of the newest leg.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // Written beside the body, and only where the state does not name it.
+    #[serde(skip)]
     pub last_sid: Option<String>,
     /// Attempts that are over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<PastAttempt>,
     /// Why the newest dial was allowed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "e")]
     pub evidence: Option<Value>,
     /// The client wants it ended.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -197,10 +198,10 @@ pub struct Body {
     #[serde(default, skip_serializing_if = "is_false")]
     pub opted_out: bool,
     /// Where the talk stands.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default", rename = "g")]
     pub dialogue: Dialogue,
     /// Its recording.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "r")]
     pub recording: Option<Recording>,
     /// Recordings of earlier attempts, the carrier's ids: nobody needs them, and they are deleted at the carrier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -284,16 +285,20 @@ impl Body {
 struct Stored<'a> {
     #[serde(rename = "s", skip_serializing_if = "is_queued")]
     state: &'a State,
+    #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
+    last_sid: Option<&'a str>,
     #[serde(flatten)]
     body: &'a Body,
 }
 
-/// The state alone. Body and state are read one after the other: `flatten` would copy every value of the record before
-/// it reads it.
+/// What stands beside the body. The two are read one after the other: `flatten` would copy every value of the record
+/// before it reads it.
 #[derive(Deserialize)]
 struct Stand {
     #[serde(rename = "s", default = "queued")]
     state: State,
+    #[serde(rename = "l", default)]
+    last_sid: Option<String>,
 }
 
 fn queued() -> State {
@@ -406,7 +411,8 @@ impl Call {
                 self.lane()
             ),
         );
-        let stored = Stored { state: &self.state, body: &self.body };
+        let last_sid = self.body.last_sid.as_deref().filter(|sid| self.state.sid() != Some(sid));
+        let stored = Stored { state: &self.state, last_sid, body: &self.body };
         out.push_str(&serde_json::to_string(&stored).unwrap_or_default());
         out
     }
@@ -439,8 +445,9 @@ impl Call {
             other => Some(CampaignId::parse(other).ok_or_else(|| bad("the lane is no campaign".into()))?),
         };
         let mut body: Body = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
-        let Stand { state } = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
+        let Stand { state, last_sid } = serde_json::from_str(json).map_err(|e| bad(e.to_string()))?;
         body.priority = priority;
+        body.last_sid = last_sid.or_else(|| state.sid().map(str::to_owned));
         Ok(Self {
             id: id.clone(),
             head: Head { version: hex(0..8)?, epoch: hex(8..16)?, token: hex(16..24)?, due },

@@ -50,7 +50,8 @@ end
 
 if plan.lines and #plan.lines > 0 then redis.call('RPUSH', KEYS[3], unpack(plan.lines)) end
 if plan.turn then
-  redis.call('HSET', KEYS[4], 'done', plan.turn.key, 'acts', plan.turn.acts, 'run', '', 'token', '')
+  redis.call('HSET', KEYS[4], 'done', plan.turn.key, 'acts', plan.turn.acts)
+  redis.call('HDEL', KEYS[4], 'run', 'token', 'until', 'heard')
   redis.call('DEL', KEYS[5])
 end
 if after == 'E' then
