@@ -82,25 +82,35 @@ struct Parser {
 }
 
 impl Parser {
-    fn feed(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            match byte {
-                b'\n' if std::mem::take(&mut self.after_return) => {}
-                b'\n' | b'\r' => {
-                    self.after_return = *byte == b'\r';
-                    let line = std::mem::take(&mut self.line);
-                    self.take(&line);
-                }
-                _ => {
-                    self.after_return = false;
-                    self.line.push(*byte);
-                    self.too_long |= self.line.len() > MOST;
-                }
+    fn feed(&mut self, mut bytes: &[u8]) {
+        if self.after_return && !bytes.is_empty() {
+            self.after_return = false;
+            bytes = bytes.strip_prefix(b"\n").unwrap_or(bytes);
+        }
+        while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+            let (line, rest) = bytes.split_at(end);
+            if !self.grow(line) {
+                return;
             }
+            let line = std::mem::take(&mut self.line);
+            self.take(&line);
             if self.too_long {
                 return;
             }
+            self.after_return = rest == b"\r";
+            bytes = rest.strip_prefix(b"\r\n").unwrap_or(&rest[1..]);
         }
+        self.grow(bytes);
+    }
+
+    /// More of the line that is open. False: it is longer than anybody's.
+    fn grow(&mut self, more: &[u8]) -> bool {
+        if self.line.len() + more.len() > MOST {
+            self.too_long = true;
+            return false;
+        }
+        self.line.extend_from_slice(more);
+        true
     }
 
     fn take(&mut self, line: &[u8]) {

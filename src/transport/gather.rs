@@ -34,7 +34,7 @@ pub(super) enum Answer {
 
 impl Transport {
     /// Answers a request for a turn with TwiML, within the hold time, whatever happens.
-    pub(super) async fn take(&self, callback: Callback) -> String {
+    pub(super) async fn take(self: &Arc<Self>, callback: Callback) -> String {
         let began = std::time::Instant::now();
         let Callback { id, query, form } = callback;
         let (Some(id), Some(sid)) = (id, form.call_sid.clone()) else {
@@ -74,7 +74,7 @@ impl Transport {
     }
 
     async fn answer(
-        &self,
+        self: &Arc<Self>,
         id: &CallId,
         sid: &str,
         turn: (u32, u32),
@@ -96,7 +96,7 @@ impl Transport {
                         return Answer::Over;
                     }
                     let call = Box::new(resumed.call.clone());
-                    let transport = self.clone();
+                    let transport = Arc::clone(self);
                     let (id, sid) = (id.clone(), sid.to_owned());
                     // In a task of its own: a bridge line may answer this request while the turn goes on.
                     let task = self.tasks.spawn(async move {

@@ -109,8 +109,11 @@ pub fn router(transport: Transport) -> Router {
         .route("/api/calls/webhook/{call_id}/amd", post(amd_request))
         .route("/api/calls/webhook/{call_id}/recording", post(recording_request))
         .layer(axum::extract::DefaultBodyLimit::max(64 * 1024))
-        .with_state(transport)
+        .with_state(Arc::new(transport))
 }
+
+/// One for all requests: each has a hold on it, none a copy.
+type Shared = Arc<Transport>;
 
 /// A request of Twilio's, checked.
 pub(crate) struct Callback {
@@ -186,10 +189,10 @@ fn twiml(xml: String) -> Response {
 /// A request of Twilio's once it is checked; a request that is not Twilio's is answered before it gets here.
 struct Genuine(Callback);
 
-impl FromRequest<Transport> for Genuine {
+impl FromRequest<Shared> for Genuine {
     type Rejection = Response;
 
-    async fn from_request(request: Request, transport: &Transport) -> Result<Self, Response> {
+    async fn from_request(request: Request, transport: &Shared) -> Result<Self, Response> {
         let (mut parts, body) = request.into_parts();
         let Path(id) = Path::<String>::from_request_parts(&mut parts, transport)
             .await
@@ -202,18 +205,18 @@ impl FromRequest<Transport> for Genuine {
     }
 }
 
-async fn turn_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+async fn turn_request(State(transport): State<Shared>, Genuine(callback): Genuine) -> Response {
     twiml(transport.take(callback).await)
 }
 
-async fn status_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+async fn status_request(State(transport): State<Shared>, Genuine(callback): Genuine) -> Response {
     status::answer(transport.status(callback).await)
 }
 
-async fn amd_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+async fn amd_request(State(transport): State<Shared>, Genuine(callback): Genuine) -> Response {
     status::answer(transport.machine(callback).await)
 }
 
-async fn recording_request(State(transport): State<Transport>, Genuine(callback): Genuine) -> Response {
+async fn recording_request(State(transport): State<Shared>, Genuine(callback): Genuine) -> Response {
     status::answer(transport.recording(callback).await)
 }
