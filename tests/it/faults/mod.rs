@@ -8,6 +8,8 @@
 //! | `evidence` | the node that seals evidence, and the evidence itself |
 //! | `carrier` | the carrier's answers and callbacks |
 //! | `failover` | a primary of Redis, and what its replica had not heard of yet |
+//! | `rude` | (receivers with bad manners, for `siege`) |
+//! | `siege` | the receivers of webhooks, in every way at once |
 //! | `soak` | everything at once, for a minute |
 //! | `verdict` | how a list ended, against who the people are |
 //!
@@ -18,6 +20,8 @@ mod evidence;
 mod failover;
 mod points;
 mod random;
+mod rude;
+mod siege;
 mod soak;
 mod verdict;
 
