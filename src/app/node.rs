@@ -61,10 +61,10 @@ impl Node {
         } else {
             let transport = parts.transport();
             let turns = transport.tasks.clone();
-            let drain = life.drain.clone();
+            let close = life.close.clone();
             // Turns outlive the request that began them; they too are finished before the node ends.
-            life.tasks.spawn(async move {
-                drain.cancelled().await;
+            life.doors.spawn(async move {
+                close.cancelled().await;
                 turns.close();
                 turns.wait().await;
             });
@@ -80,12 +80,13 @@ impl Node {
                 concurrency,
             };
             life.tasks.spawn(keeper_of(&parts).run(life.drain.clone()));
-            let (drain, worked) = (life.drain.clone(), CancellationToken::new());
+            let (drain, give_up) = (life.drain.clone(), life.give_up.clone());
+            let worked = CancellationToken::new();
             // The steps under way leave evidence, too: it is sealed once they are over.
             life.tasks.spawn(sealer_of(&parts).run(worked.clone()));
             life.tasks.spawn(async move {
                 let _over = worked.drop_guard();
-                worker.run(drain).await;
+                worker.run(drain, give_up).await;
             });
             let pump = Pump::new(
                 parts.store.clone(),
@@ -100,17 +101,24 @@ impl Node {
                 parts.metrics.clone(),
                 parts.clock.clone(),
                 life.drain.clone(),
-            );
+            )
+            .giving_up(life.give_up.clone());
             life.tasks.spawn(async move { pump.run().await });
         }
 
         let store = parts.store.clone();
         life.tasks.spawn(parts.gates(role != Role::Api).run(life.drain.clone()));
-        life.tasks.spawn(tell(parts, role, draining, life.drain.clone()));
-        let addr = bound.addr;
+        // At once, whatever else is slow: a balancer that asks now must send no more.
         let drain = life.drain.clone();
         life.tasks.spawn(async move {
-            if let Err(error) = bound.serve(router, drain).await {
+            drain.cancelled().await;
+            draining.store(true, Ordering::Relaxed);
+        });
+        life.tasks.spawn(tell(parts, role, life.drain.clone()));
+        let addr = bound.addr;
+        let close = life.close.clone();
+        life.doors.spawn(async move {
+            if let Err(error) = bound.serve(router, close).await {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
@@ -129,7 +137,7 @@ fn word(role: Role) -> &'static str {
 }
 
 /// Tells that the node lives, and keeps the gauges that are read from Redis.
-async fn tell(parts: Parts, role: Role, draining: Arc<AtomicBool>, drain: CancellationToken) {
+async fn tell(parts: Parts, role: Role, drain: CancellationToken) {
     let clock = &parts.clock;
     let node = Heartbeat {
         id: format!("{}-{:08x}", word(role), rand::random::<u32>()),
@@ -156,7 +164,6 @@ async fn tell(parts: Parts, role: Role, draining: Arc<AtomicBool>, drain: Cancel
             () = tokio::time::sleep(HEARTBEAT) => {}
         }
     }
-    draining.store(true, Ordering::Relaxed);
     let _ = parts.store.goodbye(&node.id).await;
 }
 

@@ -255,3 +255,23 @@ async fn a_dead_endpoint_stands_in_nobodys_way_and_a_stop_waits_for_what_is_unde
     let (pending, delivered, _) = world.counts().await;
     assert_eq!((pending, delivered), (40, 40));
 }
+
+#[tokio::test]
+async fn a_delivery_that_outlasts_the_grace_is_due_again_at_once() {
+    let mut world = World::start().await;
+    let (receiver, url) = Receiver::start(&[HANG]).await;
+    world.two_events(&url).await;
+    // A time-out and a lease that nobody here waits for.
+    let slow = PumpConfig { timeout: Duration::from_secs(600), ..hasty() };
+    let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
+    let pump = world.pump(slow, stop.clone()).giving_up(give_up.clone());
+    let running = tokio::spawn(async move { pump.run().await });
+    until("the first delivery", SOON, || async { (!receiver.kinds().is_empty()).then_some(()) }).await;
+    stop.cancel();
+    give_up.cancel();
+    tokio::time::timeout(SOON, running).await.expect("it stops").expect("without a panic");
+    drain(&world, &world.pump(hasty(), CancellationToken::new())).await;
+    assert_eq!(receiver.kinds(), ["opt_out", "opt_out", "call_failed"]);
+    assert_eq!(receiver.ids()[0], receiver.ids()[1], "the same event under the same id");
+    assert_eq!(world.counts().await, (0, 2, 0));
+}

@@ -8,6 +8,7 @@
 //! | `evidence` | the node that seals evidence, and the evidence itself |
 //! | `carrier` | the carrier's answers and callbacks |
 //! | `failover` | a primary of Redis, and what its replica had not heard of yet |
+//! | `rolling` | nodes that are told to stop |
 //! | `rude` | (receivers with bad manners, for `siege`) |
 //! | `siege` | the receivers of webhooks, in every way at once |
 //! | `soak` | everything at once, for a minute |
@@ -20,6 +21,7 @@ mod evidence;
 mod failover;
 mod points;
 mod random;
+mod rolling;
 mod rude;
 mod siege;
 mod soak;
