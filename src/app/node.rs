@@ -47,6 +47,8 @@ impl Node {
         let concurrency = config.node.worker_concurrency;
         let webhook = config.webhook.clone();
         let parts = Parts::assemble(config).await?;
+        // Before anything is claimed by a clock that is wrong.
+        compare_clocks(&parts).await;
         let draining = Arc::new(AtomicBool::new(false));
         let ops = Ops {
             store: parts.store.clone(),
@@ -136,6 +138,22 @@ fn word(role: Role) -> &'static str {
     }
 }
 
+/// Compares this node's clock with Redis' and says where they come apart, or agree again.
+async fn compare_clocks(parts: &Parts) {
+    let agreed = parts.store.clocks_agree();
+    // Where Redis does not answer nothing goes anyway.
+    let Ok(ahead_ms) = parts.store.compare_clocks().await else { return };
+    parts.metrics.clock_ahead.set(ahead_ms);
+    match (agreed, parts.store.clocks_agree()) {
+        (true, false) => tracing::error!(
+            ahead_ms,
+            "this node's clock and Redis' do not agree: it takes up no work, neither dials nor webhooks, until they do"
+        ),
+        (false, true) => tracing::info!(ahead_ms, "this node's clock and Redis' agree again; work goes on"),
+        _ => {}
+    }
+}
+
 /// Tells that the node lives, and keeps the gauges that are read from Redis.
 async fn tell(parts: Parts, role: Role, drain: CancellationToken) {
     let clock = &parts.clock;
@@ -150,6 +168,7 @@ async fn tell(parts: Parts, role: Role, drain: CancellationToken) {
         if let Err(error) = parts.store.heartbeat(&node, 20 * SECOND).await {
             tracing::warn!(%error, "the node could not tell that it lives");
         }
+        compare_clocks(&parts).await;
         if let Ok(held) = parts.store.slots_held().await {
             parts.metrics.active_call_sessions.set(i64::try_from(held).unwrap_or(i64::MAX));
         }

@@ -137,6 +137,13 @@ impl Worker {
         let (dialer, over) = (worker.dialer.clone(), stop.clone());
         tasks.spawn(async move { dialer.keep_reconciled(&over).await });
         while !stop.is_cancelled() {
+            if !worker.dialer.store.clocks_agree() {
+                // Others have right clocks, or nothing may be dialed: see `store::skew`.
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(AWAY) => continue,
+                }
+            }
             let next = match worker.round(&mut round, &steps, &tasks, &stop).await {
                 Ok(next) => {
                     if std::mem::take(&mut round.away) {

@@ -165,6 +165,9 @@ impl Pump {
             let full = tasks.len() >= 4 * config.concurrency;
             let wait = if full {
                 SHORTEST_WAIT
+            } else if !self.inner.store.clocks_agree() {
+                // Receivers would refuse its signatures, and each refusal is an attempt.
+                POLL
             } else {
                 match self.round(&mut tasks).await {
                     Ok(round) => {

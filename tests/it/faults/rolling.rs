@@ -40,8 +40,7 @@ async fn a_rolling_restart_of_all_nodes_under_load_is_noticed_by_nobody() {
     })
     .await;
     let people = fleet.people(NUMBERS);
-    let numbers: Vec<String> = people.iter().map(|(number, _)| number.clone()).collect();
-    let campaign = fleet.post(&numbers).await;
+    let lists = verdict::post(&fleet, &people).await;
     let ledger = fleet.sim.ledger().clone();
     let mut replaced_under_load = 0;
     for round in 0..ROUNDS {
@@ -74,7 +73,7 @@ async fn a_rolling_restart_of_all_nodes_under_load_is_noticed_by_nobody() {
             }
         }
     }
-    let (outcomes, broken) = verdict::of_list(&mut fleet, &campaign, &people, PATIENCE).await;
+    let (outcomes, broken) = verdict::of_lists(&mut fleet, &lists, PATIENCE).await;
     verdict::print(&format!("every node replaced {ROUNDS} times; seed {}", seed()), &outcomes);
     let summary = ledger.summary();
     let slowest = ledger.with(|book| {
