@@ -86,10 +86,10 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn node(role: Role, service: &str) -> anyhow::Result<ExitCode> {
     let config = Config::load(role)?;
     logs::init(&config, service)?;
-    let grace = config.node.shutdown_grace;
+    let (grace, notice) = (config.node.shutdown_grace, config.node.shutdown_notice());
     let bound = serve::bind(config.api.bind_addr).await?;
     let life = Lifecycle::new();
     Node::start(config, bound, &life).await?;
-    let finished = life.run(grace).await?;
+    let finished = life.run(grace, notice).await?;
     Ok(if finished { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -10,6 +10,8 @@ use tokio::sync::Mutex;
 
 use crate::api::{DependencyHealth, DependencyState, HealthReport};
 use crate::app::parts::Parts;
+use crate::base::clock::SECOND;
+use crate::store::CLOCK_TOLERATED;
 
 /// How old an answer may be.
 const FRESH: Duration = Duration::from_secs(3);
@@ -63,11 +65,30 @@ async fn ask(parts: &Parts, role: &str) -> HealthReport {
         role,
         vec![
             redis_health,
+            clock_health(parts),
             plain("twilio", twilio.map(|(d, _)| d)),
             plain("model", model.map(|(d, ())| d)),
             plain("s3", s3.map(|(d, _)| d)),
         ],
     )
+}
+
+/// This node's clock beside Redis'. Turns and requests are served all the same: one wrong clock must not take a fleet off
+/// the air.
+fn clock_health(parts: &Parts) -> DependencyHealth {
+    let ahead = parts.store.clock_ahead();
+    let mut clock = dependency("clock", DependencyState::Degraded, Ok(Duration::ZERO));
+    clock.latency_ms = None;
+    if !parts.store.clocks_agree() {
+        let side = if ahead > 0 { "ahead of" } else { "behind" };
+        let (off, most) = (ahead.unsigned_abs() as f64 / 1000.0, CLOCK_TOLERATED / SECOND);
+        clock.state = DependencyState::Degraded;
+        clock.detail = Some(format!(
+            "this node's clock is {off:.1} s {side} Redis'; beyond {most} s it neither dials nor sends webhooks"
+        ));
+        clock.advice.push("have every machine of the fleet keep its time, Redis' too (NTP)".to_owned());
+    }
+    clock
 }
 
 /// How long it took, or why it failed.

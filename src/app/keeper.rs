@@ -77,7 +77,8 @@ impl Keeper {
     /// # Errors
     /// Where Redis does not answer; whatever was left undone is done in a later round.
     pub(super) async fn round(&self, memory: &mut Memory) -> Result<(), StoreError> {
-        if !self.store.keep_campaigns(&self.name, LEASE).await? {
+        // Whose clock is wrong starts and expires nothing; its lease goes to another.
+        if !self.store.clocks_agree() || !self.store.keep_campaigns(&self.name, LEASE).await? {
             return Ok(());
         }
         let now = self.clock.now();

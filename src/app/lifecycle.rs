@@ -1,5 +1,6 @@
-//! Two-stage shutdown: the first signal drains (nothing new is begun, what runs is finished), the second, or the end of
-//! the grace time, ends hard. What is cut off comes due again on another node.
+//! Two-stage shutdown. The first signal drains: nothing new is begun, what runs is finished, and the door stays open until
+//! balancers have seen `/readyz` say no. The end of the grace time hands back what still runs; a second signal ends at
+//! once, and what is cut off comes due again on another node when its lease ends.
 
 use std::time::Duration;
 
@@ -7,13 +8,22 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A process' life: a token that says "drain", and the tasks that do.
+/// How long handing back may take: some round trips to Redis.
+const LAST: Duration = Duration::from_secs(2);
+
+/// A process' life: tokens that say what is to end, and the tasks that do.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
     /// Canceled at the first signal.
     pub drain: CancellationToken,
-    /// What must finish.
+    /// Canceled once `tasks` are over and balancers had their time: no more requests are taken.
+    pub close: CancellationToken,
+    /// Canceled at the end of the grace time: what still runs is handed back.
+    pub give_up: CancellationToken,
+    /// What must finish, before the door closes.
     pub tasks: TaskTracker,
+    /// What serves requests, until `close` and the last answer.
+    pub doors: TaskTracker,
 }
 
 impl Lifecycle {
@@ -23,12 +33,12 @@ impl Lifecycle {
         Self::default()
     }
 
-    /// Waits for SIGTERM, SIGINT or a cancel of `drain`, then for the tasks, at most `grace`. Answers whether all
-    /// finished.
+    /// Waits for SIGTERM, SIGINT or a cancel of `drain`, then for all that runs, at most `grace`. Requests are taken for
+    /// `notice` more, never longer than half of `grace`. Answers whether all finished.
     ///
     /// # Errors
     /// Where the signals cannot be listened to.
-    pub async fn run(&self, grace: Duration) -> std::io::Result<bool> {
+    pub async fn run(&self, grace: Duration, notice: Duration) -> std::io::Result<bool> {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
         tokio::select! {
@@ -38,12 +48,26 @@ impl Lifecycle {
         }
         self.drain.cancel();
         self.tasks.close();
-        tokio::select! {
-            () = self.tasks.wait() => Ok(true),
-            () = tokio::time::sleep(grace) => {
-                tracing::warn!("the grace time is over; what runs is left to other nodes");
-                Ok(false)
+        self.doors.close();
+        let finish = async {
+            tokio::join!(self.tasks.wait(), tokio::time::sleep(notice.min(grace / 2)));
+            self.close.cancel();
+            self.doors.wait().await;
+            true
+        };
+        let in_time = async {
+            tokio::select! {
+                finished = finish => finished,
+                () = tokio::time::sleep(grace) => {
+                    tracing::warn!("the grace time is over; what still runs is handed back to other nodes");
+                    self.give_up.cancel();
+                    let _ = tokio::time::timeout(LAST, self.tasks.wait()).await;
+                    false
+                }
             }
+        };
+        tokio::select! {
+            finished = in_time => Ok(finished),
             _ = term.recv() => Ok(false),
             _ = int.recv() => Ok(false),
         }

@@ -47,6 +47,8 @@ impl Node {
         let concurrency = config.node.worker_concurrency;
         let webhook = config.webhook.clone();
         let parts = Parts::assemble(config).await?;
+        // Before anything is claimed by a clock that is wrong.
+        compare_clocks(&parts).await;
         let draining = Arc::new(AtomicBool::new(false));
         let ops = Ops {
             store: parts.store.clone(),
@@ -61,10 +63,10 @@ impl Node {
         } else {
             let transport = parts.transport();
             let turns = transport.tasks.clone();
-            let drain = life.drain.clone();
+            let close = life.close.clone();
             // Turns outlive the request that began them; they too are finished before the node ends.
-            life.tasks.spawn(async move {
-                drain.cancelled().await;
+            life.doors.spawn(async move {
+                close.cancelled().await;
                 turns.close();
                 turns.wait().await;
             });
@@ -80,12 +82,13 @@ impl Node {
                 concurrency,
             };
             life.tasks.spawn(keeper_of(&parts).run(life.drain.clone()));
-            let (drain, worked) = (life.drain.clone(), CancellationToken::new());
+            let (drain, give_up) = (life.drain.clone(), life.give_up.clone());
+            let worked = CancellationToken::new();
             // The steps under way leave evidence, too: it is sealed once they are over.
             life.tasks.spawn(sealer_of(&parts).run(worked.clone()));
             life.tasks.spawn(async move {
                 let _over = worked.drop_guard();
-                worker.run(drain).await;
+                worker.run(drain, give_up).await;
             });
             let pump = Pump::new(
                 parts.store.clone(),
@@ -100,17 +103,24 @@ impl Node {
                 parts.metrics.clone(),
                 parts.clock.clone(),
                 life.drain.clone(),
-            );
+            )
+            .giving_up(life.give_up.clone());
             life.tasks.spawn(async move { pump.run().await });
         }
 
         let store = parts.store.clone();
         life.tasks.spawn(parts.gates(role != Role::Api).run(life.drain.clone()));
-        life.tasks.spawn(tell(parts, role, draining, life.drain.clone()));
-        let addr = bound.addr;
+        // At once, whatever else is slow: a balancer that asks now must send no more.
         let drain = life.drain.clone();
         life.tasks.spawn(async move {
-            if let Err(error) = bound.serve(router, drain).await {
+            drain.cancelled().await;
+            draining.store(true, Ordering::Relaxed);
+        });
+        life.tasks.spawn(tell(parts, role, life.drain.clone()));
+        let addr = bound.addr;
+        let close = life.close.clone();
+        life.doors.spawn(async move {
+            if let Err(error) = bound.serve(router, close).await {
                 tracing::error!(%error, "the HTTP server ended");
             }
         });
@@ -128,8 +138,24 @@ fn word(role: Role) -> &'static str {
     }
 }
 
+/// Compares this node's clock with Redis' and says where they come apart, or agree again.
+async fn compare_clocks(parts: &Parts) {
+    let agreed = parts.store.clocks_agree();
+    // Where Redis does not answer nothing goes anyway.
+    let Ok(ahead_ms) = parts.store.compare_clocks().await else { return };
+    parts.metrics.clock_ahead.set(ahead_ms);
+    match (agreed, parts.store.clocks_agree()) {
+        (true, false) => tracing::error!(
+            ahead_ms,
+            "this node's clock and Redis' do not agree: it takes up no work, neither dials nor webhooks, until they do"
+        ),
+        (false, true) => tracing::info!(ahead_ms, "this node's clock and Redis' agree again; work goes on"),
+        _ => {}
+    }
+}
+
 /// Tells that the node lives, and keeps the gauges that are read from Redis.
-async fn tell(parts: Parts, role: Role, draining: Arc<AtomicBool>, drain: CancellationToken) {
+async fn tell(parts: Parts, role: Role, drain: CancellationToken) {
     let clock = &parts.clock;
     let node = Heartbeat {
         id: format!("{}-{:08x}", word(role), rand::random::<u32>()),
@@ -142,6 +168,7 @@ async fn tell(parts: Parts, role: Role, draining: Arc<AtomicBool>, drain: Cancel
         if let Err(error) = parts.store.heartbeat(&node, 20 * SECOND).await {
             tracing::warn!(%error, "the node could not tell that it lives");
         }
+        compare_clocks(&parts).await;
         if let Ok(held) = parts.store.slots_held().await {
             parts.metrics.active_call_sessions.set(i64::try_from(held).unwrap_or(i64::MAX));
         }
@@ -156,7 +183,6 @@ async fn tell(parts: Parts, role: Role, draining: Arc<AtomicBool>, drain: Cancel
             () = tokio::time::sleep(HEARTBEAT) => {}
         }
     }
-    draining.store(true, Ordering::Relaxed);
     let _ = parts.store.goodbye(&node.id).await;
 }
 

@@ -98,7 +98,7 @@ impl Parts {
     /// # Errors
     /// Where a setting cannot be used, or Redis is away or must not be used as it is.
     pub(super) async fn assemble(config: Config) -> anyhow::Result<Self> {
-        let clock = Clock::System;
+        let clock = Clock::corrected();
         let metrics = Metrics::new();
         let store = Store::connect(config.store(), clock.clone()).await.context("REDIS_URL")?;
         let agents = match &config.calling.agents_dir {

@@ -1,5 +1,5 @@
-//! The HTTP server of a node: it binds first, so that the address is known before anything else starts, and stops
-//! taking connections when the node drains.
+//! The HTTP server of a node: it binds first, so that the address is known before anything else starts, and takes
+//! requests until it is told to close: while a node drains it still answers, so that balancers see why.
 
 use std::net::SocketAddr;
 
@@ -28,12 +28,12 @@ pub async fn bind(addr: SocketAddr) -> anyhow::Result<Bound> {
 }
 
 impl Bound {
-    /// Serves until `drain`, then finishes what is under way.
+    /// Serves until `close`, then finishes what is under way.
     ///
     /// # Errors
     /// Where the listener fails.
-    pub async fn serve(self, router: Router, drain: CancellationToken) -> std::io::Result<()> {
+    pub async fn serve(self, router: Router, close: CancellationToken) -> std::io::Result<()> {
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(self.listener, service).with_graceful_shutdown(drain.cancelled_owned()).await
+        axum::serve(self.listener, service).with_graceful_shutdown(close.cancelled_owned()).await
     }
 }

@@ -73,7 +73,7 @@ pub async fn run(args: SimArgs) -> anyhow::Result<()> {
     );
     println!("CALL_WINDOW=off\nTIME_SCALE={}\nLEDGER_URL={}", args.speed, sim.control_url());
     println!("# ready");
-    Lifecycle::new().run(Duration::from_secs(1)).await?;
+    Lifecycle::new().run(Duration::from_secs(1), Duration::ZERO).await?;
     sim.stop().await;
     Ok(())
 }

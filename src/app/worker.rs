@@ -55,6 +55,14 @@ pub(super) struct Worker {
     pub concurrency: usize,
 }
 
+/// Room for steps, and when they are not to begin and not to go on any more.
+#[derive(Clone)]
+struct Steps {
+    room: Arc<Semaphore>,
+    stop: CancellationToken,
+    give_up: CancellationToken,
+}
+
 /// What a round leaves for the next.
 struct Round {
     hopper: Hopper,
@@ -119,15 +127,23 @@ impl Round {
 }
 
 impl Worker {
-    /// Works until `stop`, then lets the steps under way finish.
-    pub(super) async fn run(self, stop: CancellationToken) {
+    /// Works until `stop`, then lets the steps under way finish; those that still run at `give_up` are broken off and
+    /// handed back.
+    pub(super) async fn run(self, stop: CancellationToken, give_up: CancellationToken) {
         let worker = Arc::new(self);
-        let steps = Arc::new(Semaphore::new(worker.concurrency));
+        let steps = Steps { room: Arc::new(Semaphore::new(worker.concurrency)), stop: stop.clone(), give_up };
         let tasks = TaskTracker::new();
         let mut round = Round::new();
         let (dialer, over) = (worker.dialer.clone(), stop.clone());
         tasks.spawn(async move { dialer.keep_reconciled(&over).await });
         while !stop.is_cancelled() {
+            if !worker.dialer.store.clocks_agree() {
+                // Others have right clocks, or nothing may be dialed: see `store::skew`.
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(AWAY) => continue,
+                }
+            }
             let next = match worker.round(&mut round, &steps, &tasks, &stop).await {
                 Ok(next) => {
                     if std::mem::take(&mut round.away) {
@@ -155,7 +171,7 @@ impl Worker {
     async fn round(
         self: &Arc<Self>,
         round: &mut Round,
-        steps: &Arc<Semaphore>,
+        steps: &Steps,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Instant, StoreError> {
@@ -165,7 +181,7 @@ impl Worker {
         }
         self.dialer.take_back_unsent().await?;
         let now = Instant::now();
-        let free = steps.available_permits();
+        let free = steps.room.available_permits();
         let mut wants = BTreeMap::new();
         if now >= round.bring && free > 0 {
             wants = round.hopper.wants(free.min(MOST));
@@ -244,14 +260,14 @@ impl Worker {
 
     fn spawn_dial(
         self: &Arc<Self>,
-        steps: &Arc<Semaphore>,
+        steps: &Steps,
         tasks: &TaskTracker,
         stop: &CancellationToken,
         order: DialOrder,
     ) {
         let (worker, stop) = (Arc::clone(self), stop.clone());
         // It counts among the steps and waits for none: its moment would pass.
-        let step = Arc::clone(steps).try_acquire_owned().ok();
+        let step = Arc::clone(&steps.room).try_acquire_owned().ok();
         tasks.spawn(async move {
             let _step = step;
             if let Err(error) = worker.dialer.dial(order, &stop).await {
@@ -260,19 +276,39 @@ impl Worker {
         });
     }
 
-    fn spawn(self: &Arc<Self>, steps: &Arc<Semaphore>, tasks: &TaskTracker, call: Call) {
-        let (worker, steps) = (Arc::clone(self), Arc::clone(steps));
+    /// Takes a call its next step. One that has not begun when the node is told to stop is handed back, as is one that
+    /// takes too long then: a step may be broken off anywhere, as by a crash, and the next node makes it anew.
+    fn spawn(self: &Arc<Self>, steps: &Steps, tasks: &TaskTracker, call: Call) {
+        let (worker, steps) = (Arc::clone(self), steps.clone());
         tasks.spawn(async move {
-            let _step = steps.acquire_owned().await;
-            let id = call.id.clone();
-            let done = match call.phase() {
-                Phase::WrapUp => worker.wrapup.run(call).await,
-                Phase::Ended => worker.wrapup.archive_recording(call).await,
-                _ => worker.dialer.watch(call).await,
+            let (id, epoch) = (call.id.clone(), call.head.epoch);
+            let done = tokio::select! {
+                biased;
+                () = steps.give_up.cancelled() => None,
+                done = worker.step(&steps, call) => done,
             };
-            if let Err(error) = done {
-                tracing::warn!(call_id = %id, %error, "a step was left to its lease");
+            match done {
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::warn!(call_id = %id, %error, "a step was left to its lease"),
+                None => match worker.dialer.store.hand_back(&id, epoch).await {
+                    Ok(()) => tracing::info!(call_id = %id, "a step was handed back"),
+                    Err(error) => tracing::warn!(call_id = %id, %error, "a step was left to its lease"),
+                },
             }
         });
+    }
+
+    /// `None` where it was not begun.
+    async fn step(&self, steps: &Steps, call: Call) -> Option<Result<(), StoreError>> {
+        let _step = tokio::select! {
+            biased;
+            step = steps.room.acquire() => step,
+            () = steps.stop.cancelled() => return None,
+        };
+        Some(match call.phase() {
+            Phase::WrapUp => self.wrapup.run(call).await,
+            Phase::Ended => self.wrapup.archive_recording(call).await,
+            _ => self.dialer.watch(call).await,
+        })
     }
 }

@@ -1,8 +1,10 @@
 //! Time, injected: every deadline in the program reads this clock, so that a test can move it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::fault;
 
 /// Milliseconds since the Unix epoch, UTC.
 pub type Millis = u64;
@@ -22,6 +24,8 @@ pub enum Clock {
     /// The machine's clock.
     #[default]
     System,
+    /// The machine's clock, set right by so many milliseconds: a node's, which follows Redis'.
+    Corrected(Arc<AtomicI64>),
     /// A clock that stands where it was set; for tests.
     Manual(Arc<AtomicU64>),
 }
@@ -33,14 +37,38 @@ impl Clock {
         Self::Manual(Arc::new(AtomicU64::new(at)))
     }
 
+    /// The machine's clock, to be corrected once somebody knows better.
+    #[must_use]
+    pub fn corrected() -> Self {
+        Self::Corrected(Arc::default())
+    }
+
+    /// By how much it is corrected, ms; negative: the machine's is ahead.
+    #[must_use]
+    pub fn correction(&self) -> i64 {
+        match self {
+            Self::Corrected(by) => by.load(Ordering::SeqCst),
+            Self::System | Self::Manual(_) => 0,
+        }
+    }
+
+    /// Corrects it from now on; the others are not corrected.
+    pub fn correct(&self, ms: i64) {
+        if let Self::Corrected(by) = self {
+            by.store(ms, Ordering::SeqCst);
+        }
+    }
+
     /// The present moment.
     #[must_use]
     pub fn now(&self) -> Millis {
         match self {
+            Self::Corrected(by) => Self::System.now().saturating_add_signed(by.load(Ordering::SeqCst)),
             #[allow(clippy::disallowed_methods)] // the one place that reads the machine's clock
             Self::System => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+                .saturating_add_signed(fault::clock_off()),
             Self::Manual(at) => at.load(Ordering::SeqCst),
         }
     }

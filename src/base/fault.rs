@@ -1,5 +1,5 @@
-//! Named points where a test may have this process killed (SIGKILL, at once, as a crash would). In release builds a
-//! point is nothing.
+//! What a test may do to this process: named points where it is killed (SIGKILL, at once, as a crash would). and a clock
+//! that is wrong. In release builds all of it is nothing.
 //!
 //! `CARILLON_KILL_AT=name` kills at the first passing of `name`; `name:3` at the third.
 
@@ -21,6 +21,26 @@ pub fn point(name: &'static str) {
         let _ = std::process::Command::new("kill").args(["-9", &std::process::id().to_string()]).status();
         std::process::abort();
     }
+}
+
+/// How far this process' clock is off on purpose, ms: `CARILLON_CLOCK_OFF_MS`, 0 where that is not set.
+#[cfg(debug_assertions)]
+#[must_use]
+pub fn clock_off() -> i64 {
+    use std::sync::OnceLock;
+
+    static OFF: OnceLock<i64> = OnceLock::new();
+    *OFF.get_or_init(|| {
+        std::env::var("CARILLON_CLOCK_OFF_MS").ok().and_then(|ms| ms.parse().ok()).unwrap_or(0)
+    })
+}
+
+/// How far this process' clock is off on purpose: never in a release build.
+#[cfg(not(debug_assertions))]
+#[inline]
+#[must_use]
+pub fn clock_off() -> i64 {
+    0
 }
 
 /// Passes the point `name`: nothing in a release build.

@@ -85,6 +85,7 @@ impl Default for PumpConfig {
 #[derive(Clone)]
 pub struct Pump {
     inner: Arc<Inner>,
+    give_up: CancellationToken,
 }
 
 struct Inner {
@@ -125,7 +126,15 @@ impl Pump {
         config.per_endpoint = config.per_endpoint.clamp(1, config.concurrency);
         let places = Semaphore::new(config.concurrency);
         let endpoints = Endpoints::new(config.per_endpoint, config.batch_size);
-        Self { inner: Arc::new(Inner { store, deliverer, config, metrics, clock, places, endpoints, stop }) }
+        let inner = Inner { store, deliverer, config, metrics, clock, places, endpoints, stop };
+        Self { inner: Arc::new(inner), give_up: CancellationToken::new() }
+    }
+
+    /// The same pump, which breaks off what it is delivering when `give_up` is cancelled: another node delivers it again
+    /// at once, under the same id.
+    #[must_use]
+    pub fn giving_up(self, give_up: CancellationToken) -> Self {
+        Self { give_up, ..self }
     }
 
     /// Delivers all that is due now and waits for what becomes of it. Answers how many events were claimed, and when
@@ -156,6 +165,9 @@ impl Pump {
             let full = tasks.len() >= 4 * config.concurrency;
             let wait = if full {
                 SHORTEST_WAIT
+            } else if !self.inner.store.clocks_agree() {
+                // Receivers would refuse its signatures, and each refusal is an attempt.
+                POLL
             } else {
                 match self.round(&mut tasks).await {
                     Ok(round) => {
@@ -259,8 +271,11 @@ impl Pump {
         let inner = &self.inner;
         fault::point("webhook_before_send");
         let began = Instant::now();
-        let verdict =
-            inner.deliverer.deliver(&entry.url, &entry.id, entry.body.as_bytes(), inner.clock.now()).await;
+        let verdict = tokio::select! {
+            biased;
+            () = self.give_up.cancelled() => return self.put_back(&entry, inner.clock.now()).await,
+            verdict = inner.deliverer.deliver(&entry.url, &entry.id, entry.body.as_bytes(), inner.clock.now()) => verdict,
+        };
         inner.metrics.webhook_delivery_duration.observe(began.elapsed().as_secs_f64());
         fault::point("webhook_after_send");
         let now = inner.clock.now();

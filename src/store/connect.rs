@@ -94,6 +94,7 @@ pub struct Store {
     pub(super) clock: Clock,
     pub(super) campaigns: Arc<super::campaigns::Cache>,
     pub(super) asker: Arc<super::capacity::Asker>,
+    pub(super) skew: Arc<super::skew::Skew>,
 }
 
 impl Store {
@@ -187,6 +188,7 @@ impl Store {
             clock,
             campaigns: Arc::default(),
             asker: Arc::default(),
+            skew: Arc::default(),
         })
     }
 
@@ -229,10 +231,7 @@ impl Store {
     /// # Errors
     /// Where it does not answer.
     pub async fn health(&self) -> Result<RedisHealth, StoreError> {
-        let began = Instant::now();
-        let client = self.client();
-        let _: Value = client.get(keys::fleet("META")).await?;
-        let latency_ms = began.elapsed().as_secs_f64() * 1000.0;
+        let latency_ms = self.ping().await?.as_secs_f64() * 1000.0;
         let infos = self.infos().await;
         let field = |name: &'static str| {
             infos.iter().map(move |info| {
@@ -281,13 +280,15 @@ impl Store {
         join_all(asked).await
     }
 
-    /// A round trip alone, for readiness.
+    /// A round trip alone, for readiness: a write, since a server whose disk or memory is full answers reads as ever and
+    /// is as good as away.
     ///
     /// # Errors
-    /// Where Redis does not answer in time.
+    /// Where Redis does not answer in time, or refuses to write.
     pub async fn ping(&self) -> Result<Duration, StoreError> {
         let began = Instant::now();
-        let _: Value = self.client().get(keys::fleet("META")).await?;
+        let key = keys::fleet("PROBE");
+        let _: Value = self.client().set(&key, 1, Some(Expiration::EX(60)), None, false).await?;
         Ok(began.elapsed())
     }
 

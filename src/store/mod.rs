@@ -24,6 +24,7 @@
 //! | `rejections` | why rows of a list were not taken |
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
+//! | `skew` | does this node's clock agree with Redis'? |
 //! | `nodes` | the fleet: who lives, what is being retried |
 
 mod audit;
@@ -46,6 +47,7 @@ mod people;
 mod preview;
 mod rejections;
 mod scripts;
+mod skew;
 mod start;
 mod stats;
 mod suppression;
@@ -69,6 +71,7 @@ pub use fence::Held;
 pub use nodes::Node;
 pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use preview::{Preview, WaitingCursor};
+pub use skew::TOLERATED as CLOCK_TOLERATED;
 pub use start::{Start, StartChecks, Started};
 pub use stats::{CallPage, Counters};
 pub use suppression::{ListCursor, Listed, Put, Scope, Suppression};

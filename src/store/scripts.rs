@@ -40,6 +40,7 @@ scripts! {
     SUBMIT = "submit",
     CLAIM = "claim",
     YIELD = "yield",
+    HAND_BACK = "hand_back",
     DEFER = "defer",
     FENCE = "fence",
     START = "start",

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::clock::{DAY, Millis};
 use crate::domain::call::{Call, Change, Event, Phase, Rules};
-use crate::domain::ids::Shard;
+use crate::domain::ids::{CallId, Shard};
 use crate::store::commit::{Applied, Tally};
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
@@ -254,6 +254,17 @@ impl Store {
             Ok(())
         }));
         answers.await.into_iter().collect()
+    }
+
+    /// Makes a claimed call due at once whose step was broken off: another node need not wait for the lease. Where
+    /// somebody else has it by now nothing happens.
+    ///
+    /// # Errors
+    /// Where Redis does not answer: the call comes due again by its lease.
+    pub async fn hand_back(&self, call: &CallId, epoch: u32) -> Result<(), StoreError> {
+        let shard = call.shard();
+        let args = vec![keys::tag(shard), call.to_string(), hex(epoch)];
+        scripts::HAND_BACK.run(self, vec![keys::due(shard)], args).await.map(drop)
     }
 
     /// Applies [`Event::Deferred`] to claimed calls that wait, each with its own event. A call that somebody else has by

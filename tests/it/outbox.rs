@@ -16,6 +16,7 @@ use carillon::domain::phone::Phone;
 use carillon::outbox::breaker::BreakerPolicy;
 use carillon::outbox::deliver::{DeliverConfig, Deliverer};
 use carillon::outbox::pump::{Pump, PumpConfig};
+use carillon::outbox::sign::SigningSecret;
 use carillon::store::{Applied, RedisConfig, Store};
 use secrecy::SecretBox;
 use serde_json::Value;
@@ -67,15 +68,16 @@ async fn receive(State(receiver): State<Receiver>, headers: HeaderMap, body: Str
     }
 }
 
-struct World {
+/// A Redis with calls that have events to tell.
+pub(crate) struct World {
     _redis: RedisServer,
-    store: Store,
+    pub(crate) store: Store,
     metrics: Metrics,
     calls: u32,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let redis = RedisServer::start().await;
         let config = RedisConfig {
             url: redis.url(),
@@ -90,13 +92,23 @@ impl World {
     }
 
     fn pump(&self, config: PumpConfig, stop: CancellationToken) -> Pump {
-        let deliver = DeliverConfig { timeout: config.timeout, allow_private: true, secrets: Vec::new() };
+        self.pump_signing(config, Vec::new(), stop)
+    }
+
+    /// A pump that signs with `secrets`.
+    pub(crate) fn pump_signing(
+        &self,
+        config: PumpConfig,
+        secrets: Vec<SigningSecret>,
+        stop: CancellationToken,
+    ) -> Pump {
+        let deliver = DeliverConfig { timeout: config.timeout, allow_private: true, secrets };
         let deliverer = Deliverer::new(deliver).expect("a client");
         Pump::new(self.store.clone(), deliverer, config, self.metrics.clone(), Clock::System, stop)
     }
 
     /// Two events of a call to a number of its own: `opt_out`, then `call_failed`.
-    async fn two_events(&mut self, url: &str) -> CallId {
+    pub(crate) async fn two_events(&mut self, url: &str) -> CallId {
         self.calls += 1;
         let phone = Phone::parse(&format!("+1415555{:04}", 2_000 + self.calls), "US").expect("a number");
         let hash = self.store.hash(phone.e164());
@@ -111,7 +123,8 @@ impl World {
         call.id
     }
 
-    async fn counts(&self) -> (i64, i64, i64) {
+    /// Events that are pending, delivered, dead.
+    pub(crate) async fn counts(&self) -> (i64, i64, i64) {
         let counts = self.store.outbox_counts().await.expect("counts");
         (counts.pending, counts.delivered, counts.dead)
     }
@@ -241,4 +254,24 @@ async fn a_dead_endpoint_stands_in_nobodys_way_and_a_stop_waits_for_what_is_unde
     tokio::time::timeout(SOON, running).await.expect("it stops").expect("without a panic");
     let (pending, delivered, _) = world.counts().await;
     assert_eq!((pending, delivered), (40, 40));
+}
+
+#[tokio::test]
+async fn a_delivery_that_outlasts_the_grace_is_due_again_at_once() {
+    let mut world = World::start().await;
+    let (receiver, url) = Receiver::start(&[HANG]).await;
+    world.two_events(&url).await;
+    // A time-out and a lease that nobody here waits for.
+    let slow = PumpConfig { timeout: Duration::from_secs(600), ..hasty() };
+    let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
+    let pump = world.pump(slow, stop.clone()).giving_up(give_up.clone());
+    let running = tokio::spawn(async move { pump.run().await });
+    until("the first delivery", SOON, || async { (!receiver.kinds().is_empty()).then_some(()) }).await;
+    stop.cancel();
+    give_up.cancel();
+    tokio::time::timeout(SOON, running).await.expect("it stops").expect("without a panic");
+    drain(&world, &world.pump(hasty(), CancellationToken::new())).await;
+    assert_eq!(receiver.kinds(), ["opt_out", "opt_out", "call_failed"]);
+    assert_eq!(receiver.ids()[0], receiver.ids()[1], "the same event under the same id");
+    assert_eq!(world.counts().await, (0, 2, 0));
 }

@@ -48,18 +48,28 @@ pub struct NodeSection {
     pub worker_concurrency: usize,
     /// `SHUTDOWN_GRACE`.
     pub shutdown_grace: Duration,
+    /// `SHUTDOWN_NOTICE`, of which a worker has none: nobody sends it requests.
+    notice: Duration,
 }
 
 impl NodeSection {
     pub(super) fn read(from: &mut Reader<'_>, role: Role, environment: Option<Environment>) -> Option<Self> {
         let worker_concurrency = from.read("WORKER_CONCURRENCY", whole(1, 10_000));
         let shutdown_grace = from.read("SHUTDOWN_GRACE", seconds(0.0, 3_600.0));
+        let notice = from.read("SHUTDOWN_NOTICE", seconds(0.0, 600.0));
         Some(Self {
             role,
             environment: environment?,
             worker_concurrency: worker_concurrency?,
             shutdown_grace: shutdown_grace?,
+            notice: notice?,
         })
+    }
+
+    /// How long this node takes requests after it was told to stop.
+    #[must_use]
+    pub fn shutdown_notice(&self) -> Duration {
+        if self.role == Role::Worker { Duration::ZERO } else { self.notice }
     }
 }
 

@@ -130,6 +130,7 @@ fn each_wrong_value_is_reported_under_its_name_alone() {
         ("RATE_LIMIT_PER_SECOND", &["-1", "many", "1.5"]),
         ("WORKER_CONCURRENCY", &["0", "-1", "99999"]),
         ("SHUTDOWN_GRACE", &["25s", "-1", "NaN", "inf"]),
+        ("SHUTDOWN_NOTICE", &["5s", "-1", "NaN", "601"]),
         (
             "REDIS_URL",
             &[

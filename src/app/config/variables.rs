@@ -29,6 +29,11 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     ("WORKER_CONCURRENCY", "128", "Calls that one worker works on at the same time."),
     ("SHUTDOWN_GRACE", "25", "Seconds that work under way is given to finish when the node is told to stop."),
     (
+        "SHUTDOWN_NOTICE",
+        "5",
+        "Seconds of them in which a node that is told to stop still takes requests and says 503 at /readyz, so that balancers see it. Longer than a balancer takes to notice.",
+    ),
+    (
         "REDIS_URL",
         "redis://127.0.0.1:6379",
         "redis://, redis-sentinel:// or redis-cluster:// (rediss… with TLS). ?max_connections= sets the pool, &node=host:port names further nodes, &sentinelServiceName= the service behind a sentinel.",

@@ -75,7 +75,7 @@ pub async fn run(args: DevArgs) -> anyhow::Result<bool> {
     } else {
         println!("\nThe API stays up at http://{}; Ctrl-C ends it.", stage.addr);
     }
-    life.run(Duration::from_secs(10)).await?;
+    life.run(Duration::from_secs(10), Duration::ZERO).await?;
     stage.sim.stop().await;
     drop(stage.redis);
     Ok(stage.verdict)

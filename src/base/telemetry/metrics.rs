@@ -117,6 +117,8 @@ metrics! {
     redis_errors: IntCounterVec = "carillon_redis_errors_total" ["script"];
     /// Objects put to S3 by result (ok, retry, refused, source).
     s3_puts: IntCounterVec = "carillon_s3_puts_total" ["result"];
+    /// Milliseconds by which this node's clock is ahead of Redis'; beyond 5000 either way it takes up no work.
+    clock_ahead: IntGauge = "carillon_clock_ahead_milliseconds";
     /// Lines of evidence that are not sealed yet.
     audit_lines_waiting: IntGauge = "carillon_audit_lines_waiting";
     /// Segments of evidence sealed by this process.

@@ -5,19 +5,31 @@
 //! | --- | --- |
 //! | `points` | one process, at one point of one call |
 //! | `random` | any process, at any time, while a long list is dialed |
+//! | `clocks` | the clocks of nodes |
+//! | `disk` | the disk and the memory of Redis |
 //! | `evidence` | the node that seals evidence, and the evidence itself |
 //! | `carrier` | the carrier's answers and callbacks |
 //! | `failover` | a primary of Redis, and what its replica had not heard of yet |
+//! | `rolling` | nodes that are told to stop |
+//! | `rude` | (receivers with bad manners, for `siege`) |
+//! | `siege` | the receivers of webhooks, in every way at once |
+//! | `sentinel` | the primary of a Redis under Sentinel |
 //! | `soak` | everything at once, for a minute |
 //! | `verdict` | how a list ended, against who the people are |
 //!
 //! `./scripts/test faults --seed N` shows the tables; the seed decides the people and the moments.
 
 mod carrier;
+mod clocks;
+mod disk;
 mod evidence;
 mod failover;
 mod points;
 mod random;
+mod rolling;
+mod rude;
+mod sentinel;
+mod siege;
 mod soak;
 mod verdict;
 

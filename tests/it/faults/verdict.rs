@@ -74,6 +74,41 @@ pub(super) async fn of_list(
     (outcomes, broken)
 }
 
+/// Numbers of one list: fewer live answers than the abandonment brake asks for, since a busy machine may answer late and
+/// what the brake stops waits for an operator.
+const LIST: usize = 30;
+
+/// Lists that were posted: the campaign of each, and who is on it.
+pub(super) type Lists = Vec<(String, Vec<(String, Kind)>)>;
+
+/// Posts people, some to each list.
+pub(super) async fn post(fleet: &Fleet, people: &[(String, Kind)]) -> Lists {
+    let mut lists = Lists::new();
+    for some in people.chunks(LIST) {
+        let numbers: Vec<String> = some.iter().map(|(number, _)| number.clone()).collect();
+        lists.push((fleet.post(&numbers).await, some.to_vec()));
+    }
+    lists
+}
+
+/// As [`of_list`], for several.
+pub(super) async fn of_lists(
+    fleet: &mut Fleet,
+    lists: &Lists,
+    deadline: Duration,
+) -> (Vec<Outcome>, Vec<String>) {
+    let (mut outcomes, mut broken) = (Vec::new(), Vec::new());
+    for (campaign, people) in lists {
+        fleet.ended(campaign, people.len(), deadline).await;
+    }
+    for (campaign, people) in lists {
+        let (ends, wrong) = of_list(fleet, campaign, people, deadline).await;
+        outcomes.extend(ends);
+        broken.extend(wrong);
+    }
+    (outcomes, broken)
+}
+
 /// Whose call this is. The record alone knows the number.
 async fn whose(fleet: &Fleet, call: &str, people: &[(String, Kind)]) -> Option<(String, Kind)> {
     let key = fleet.redis.keys(&format!("CALL_SESSION:*:{call}")).await.pop()?;

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::process::{Process, Spawn};
 use super::wait::try_until;
-use super::{RedisCluster, RedisOptions, RedisServer, Value, ports};
+use super::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, Value, ports};
 
 /// How long a node may take until it serves, on a machine that does much else.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -28,6 +28,7 @@ static ROOM: Semaphore = Semaphore::const_new(ALL_ROOM as usize);
 pub(crate) enum Backend {
     Single(RedisServer),
     Cluster(RedisCluster),
+    Sentinel(RedisSentinel),
 }
 
 impl Backend {
@@ -36,6 +37,7 @@ impl Backend {
         match self {
             Self::Single(server) => server.url(),
             Self::Cluster(cluster) => cluster.url(),
+            Self::Sentinel(watched) => watched.url(),
         }
     }
 
@@ -44,6 +46,7 @@ impl Backend {
         match self {
             Self::Single(server) => server.client().await.cmd(args).await,
             Self::Cluster(cluster) => cluster.cmd(args).await,
+            Self::Sentinel(watched) => watched.primary().await.cmd(args).await,
         }
     }
 
@@ -52,14 +55,15 @@ impl Backend {
         match self {
             Self::Single(server) => server.client().await.keys(pattern).await,
             Self::Cluster(cluster) => cluster.keys(pattern).await,
+            Self::Sentinel(watched) => watched.primary().await.keys(pattern).await,
         }
     }
 
-    /// The one server; panics for a cluster.
+    /// The one server; panics where there are several.
     pub(crate) fn server(&mut self) -> &mut RedisServer {
         match self {
             Self::Single(server) => server,
-            Self::Cluster(_) => panic!("this fleet stands on a cluster"),
+            Self::Cluster(_) | Self::Sentinel(_) => panic!("this fleet stands on several servers"),
         }
     }
 }
@@ -72,6 +76,8 @@ pub(crate) struct FleetConfig {
     pub(crate) cluster: bool,
     /// Redis with an append-only file, so that it may be stopped and started again.
     pub(crate) durable: bool,
+    /// This Redis instead.
+    pub(crate) redis: Option<Backend>,
     pub(crate) sim: SimConfig,
     /// No other fleet runs meanwhile: for what is judged by the clock.
     pub(crate) alone: bool,
@@ -86,6 +92,7 @@ impl Default for FleetConfig {
             workers: 1,
             cluster: false,
             durable: false,
+            redis: None,
             alone: false,
             sim: SimConfig {
                 seed: seed(),
@@ -135,10 +142,11 @@ impl Fleet {
     pub(crate) async fn start(config: FleetConfig) -> Self {
         let room = if config.alone { ALL_ROOM } else { 1 };
         let room = ROOM.acquire_many(room).await.expect("the room is never closed");
-        let redis = match (config.cluster, config.durable) {
-            (true, _) => Backend::Cluster(RedisCluster::start(3, 0).await),
-            (false, true) => Backend::Single(RedisServer::with(RedisOptions::durable()).await),
-            (false, false) => Backend::Single(RedisServer::start().await),
+        let redis = match (config.redis, config.cluster, config.durable) {
+            (Some(given), ..) => given,
+            (None, true, _) => Backend::Cluster(RedisCluster::start(3, 0).await),
+            (None, false, true) => Backend::Single(RedisServer::with(RedisOptions::durable()).await),
+            (None, false, false) => Backend::Single(RedisServer::start().await),
         };
         let node = |role| Node { role, addr: (Ipv4Addr::LOCALHOST, ports::stable()).into(), process: None };
         let apis: Vec<Node> = (0..config.apis).map(|_| node("api")).collect();

@@ -16,6 +16,7 @@ pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod readme;
 pub(crate) mod redis;
+pub(crate) mod sentinel;
 pub(crate) mod wait;
 
 pub(crate) use backend::Backend;
@@ -27,6 +28,7 @@ pub(crate) use process::Process;
 pub(crate) use proxy::TcpProxy;
 pub(crate) use raw::{RawRedis, Value};
 pub(crate) use redis::{RedisOptions, RedisServer};
+pub(crate) use sentinel::RedisSentinel;
 pub(crate) use wait::until;
 
 /// An HTTP client for tests; installs the TLS provider that reqwest is built without.

@@ -19,6 +19,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) struct RedisOptions {
     /// Append-only file with an fsync on every write, so that [`RedisServer::kill`] loses nothing.
     pub(crate) aof: bool,
+    /// On a disk that [`RedisServer::fill_disk`] can fill.
+    pub(crate) disk: bool,
     /// Further settings, as on the command line but without the dashes; a later one wins.
     pub(crate) settings: Vec<(String, String)>,
 }
@@ -27,6 +29,11 @@ impl RedisOptions {
     /// With the append-only file.
     pub(crate) fn durable() -> Self {
         Self { aof: true, ..Self::default() }
+    }
+
+    /// With the append-only file, written once a second, on a disk that can be full.
+    pub(crate) fn on_small_disk() -> Self {
+        Self { aof: true, disk: true, ..Self::default() }.with("appendfsync", "everysec")
     }
 
     /// With one setting more.
@@ -115,6 +122,27 @@ impl RedisServer {
         self.running().signal("CONT");
     }
 
+    /// From now on no file of the server's can grow: what it writes fails as on a full disk. Done by the limit that the
+    /// system sets to file sizes, so that no file system has to be mounted.
+    pub(crate) fn fill_disk(&self) {
+        self.limit_files("0");
+    }
+
+    /// There is space again.
+    pub(crate) fn free_disk(&self) {
+        self.limit_files("unlimited");
+    }
+
+    fn limit_files(&self, size: &str) {
+        assert!(self.options.disk, "the server was not started on such a disk");
+        let pid = self.running().pid().to_string();
+        let done = std::process::Command::new("prlimit")
+            .args(["--pid", &pid, &format!("--fsize={size}:unlimited")])
+            .status()
+            .expect("prlimit, of util-linux");
+        assert!(done.success(), "prlimit: {done}");
+    }
+
     /// What it logged.
     pub(crate) fn log(&self) -> String {
         self.process.as_ref().map(Process::output).unwrap_or_default()
@@ -126,7 +154,12 @@ impl RedisServer {
 
     /// True once this very process answers; false where it ended instead, as it does when its port is taken.
     async fn launch(&mut self) -> bool {
-        let mut spawn = Spawn::new(program()).dir(self.dir.path());
+        let mut spawn = match self.options.disk {
+            // A write beyond the limit is to fail and not to kill.
+            true => Spawn::new("sh").arg("-c").arg("trap '' XFSZ; exec \"$@\"").arg("sh").arg(program()),
+            false => Spawn::new(program()),
+        }
+        .dir(self.dir.path());
         let port = self.port.to_string();
         let aof = if self.options.aof { "yes" } else { "no" };
         let fixed = [
