@@ -24,7 +24,7 @@ fn read(args: impl Iterator<Item = String>) -> Result<Soak, String> {
         faults: Faults::parse("all")?,
         seed: 1,
         limit: Duration::from_secs(45 * 60),
-        cps: 50.0,
+        cps: 80.0,
         speed: 60.0,
         wait: 1,
     };

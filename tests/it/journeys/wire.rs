@@ -45,7 +45,11 @@ async fn every_request_to_twilio_is_one_that_twilio_describes() {
     }
     assert!(checked.wrong.is_empty(), "{:#?}", checked.wrong);
     for needed in ["POST Calls.json", "GET Calls.json", "GET Calls/", "POST Calls/", "Recordings.json"] {
-        assert!(checked.seen.keys().any(|request| request.contains(needed)), "no {needed}: {:?}", checked.seen);
+        assert!(
+            checked.seen.keys().any(|request| request.contains(needed)),
+            "no {needed}: {:?}",
+            checked.seen
+        );
     }
     let broken = fleet.invariants().await;
     assert!(broken.is_empty(), "{broken:#?}");

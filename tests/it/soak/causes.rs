@@ -30,7 +30,9 @@ pub(super) fn cause(
         ("unconfirmed", _) => unconfirmed(evidence, record, call, &attempt),
         (_, None) => Err("there is no leg of its last attempt".to_owned()),
         ("carrier_failed", Some(leg)) => carrier_failed(evidence, kind, leg),
-        ("agent_failed", Some(leg)) if record.body["s"]["ending"]["reason"] == "model" => model(evidence, leg),
+        ("agent_failed", Some(leg)) if record.body["s"]["ending"]["reason"] == "model" => {
+            model(evidence, leg)
+        }
         (_, Some(leg)) => talk(evidence, leg),
     }
 }
@@ -80,9 +82,9 @@ fn model(evidence: &Evidence<'_>, leg: &Leg) -> Result<String, String> {
             && plain(&struck.heard) == heard
             && struck.faults.iter().any(|fault| !fault.starts_with("DelayMs"))
     });
-    let strikes = strikes.count();
+    let strikes: Vec<_> = strikes.collect();
     let blow = during(evidence, &["model-wire", "api killed", "primary", "redis"], asked.at, end);
-    match (strikes, blow) {
+    match (strikes.len(), blow) {
         (2.., _) => Ok("the model failed twice in one turn".to_owned()),
         (_, Some(blow)) if blow.name == "model-wire" => Ok("the wire to the model broke".to_owned()),
         (1, Some(blow)) => Ok(format!("the model failed, and {}", blow.name)),
@@ -90,7 +92,8 @@ fn model(evidence: &Evidence<'_>, leg: &Leg) -> Result<String, String> {
             Ok(format!("its turn was kept waiting ({})", blow.name))
         }
         (n, _) => Err(format!(
-            "the model failed {n} times in its last turn, which took {} ms",
+            "the model failed {n} times in its last turn ({:?}), which took {} ms",
+            strikes.iter().flat_map(|struck| &struck.faults).collect::<Vec<_>>(),
             end.saturating_sub(asked.at)
         )),
     }

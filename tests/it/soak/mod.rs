@@ -140,9 +140,17 @@ pub(crate) async fn run(soak: Soak) -> bool {
     let stop = CancellationToken::new();
     let mut fates =
         vec![tokio::spawn(strikes::kills(Arc::clone(&rig), soak.clone(), blows.clone(), stop.clone()))];
+    let steps = || tokio::spawn(strikes::steps(Arc::clone(&rig), soak.clone(), blows.clone(), stop.clone()));
+    // A 202 that no replica stands behind does not outlive its primary.
+    let while_posted = soak.wait > 0;
+    if while_posted {
+        fates.push(steps());
+    }
     let campaign = post(&rig, &people).await;
     println!("{} numbers accepted after {:.1} s", people.len(), began.elapsed().as_secs_f64());
-    fates.push(tokio::spawn(strikes::steps(Arc::clone(&rig), soak.clone(), blows.clone(), stop.clone())));
+    if !while_posted {
+        fates.push(steps());
+    }
 
     let in_time = watch(&rig, &nodes, &campaign, &soak, &blows, began).await;
     stop.cancel();
