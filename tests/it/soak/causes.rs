@@ -135,12 +135,12 @@ fn unconfirmed(
     if let Some(leg) = call.legs.iter().find(|leg| leg.attempt.as_deref() == Some(attempt)) {
         return Err(format!("the carrier has it as {} ({})", leg.sid, leg.status));
     }
+    let at = record.body["dialed_at"].as_u64().unwrap_or(0);
     let mark = format!("attempt={attempt}");
+    // An attempt that was refused for now is dialed again as the same one: what came before is another story.
     let of_attempt = |create: &&&Create| {
-        create
-            .form
-            .iter()
-            .any(|(name, value)| name == "Url" && value.split(['?', '&', '#']).any(|p| p == mark))
+        let url = create.form.iter().find(|(name, _)| name == "Url").map_or("", |(_, url)| url.as_str());
+        create.at >= at && url.split(['?', '&', '#']).any(|part| part == mark)
     };
     if let Some(create) = call.creates.iter().rev().find(of_attempt) {
         return match create.status {
@@ -152,7 +152,6 @@ fn unconfirmed(
             other => Err(format!("its create was answered {other}")),
         };
     }
-    let at = record.body["dialed_at"].as_u64().unwrap_or(0);
     // The nearest explanation first: a worker that died just then.
     for (name, what) in [
         ("worker killed", "a worker was killed between DialStarted and the request"),
