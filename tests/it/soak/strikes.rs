@@ -107,8 +107,9 @@ pub(super) async fn steps(rig: Arc<Rig>, soak: Soak, blows: Blows, stop: Cancell
                 }
                 tokio::time::sleep(step.lasts).await;
             }
-            Strike::Queue(cps) => {
-                rig.sim.controls().change(|s| s.max_cps = Some(cps)).expect("a rate");
+            Strike::Queue(share) => {
+                let cps = Some(soak.cps * share);
+                rig.sim.controls().change(|s| s.max_cps = cps).expect("a rate");
                 tokio::time::sleep(step.lasts).await;
                 rig.sim.controls().change(|s| s.max_cps = None).expect("no rate");
             }
