@@ -146,7 +146,7 @@ mod tests {
         assert!(judge(&[], &lag, &even).is_empty());
         let heap: Vec<Create> = (0..40).map(|i| dial(i * 70, 5)).collect();
         assert!(judge(&[], &lag, &heap)[0].starts_with("K1 13 dials"), "{:?}", judge(&[], &lag, &heap));
-        let blow = |name, from, to| [Blow { name, from: 1_000_000 + from, to: 1_000_000 + to }];
+        let blow = |name, from: u64, to: u64| [Blow { name, from: 1_000_000 + from, to: 1_000_000 + to }];
         assert!(judge(&blow("primary", 0, 2_000), &lag, &heap).is_empty());
         assert!(judge(&blow("carrier-wire", 0, 2_000), &lag, &heap).is_empty());
         assert!(!judge(&blow("carrier-wire", 0, 10), &lag, &heap).is_empty(), "what comes later is judged");
