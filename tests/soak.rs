@@ -1,7 +1,10 @@
 //! The soak as a program of its own: `./scripts/soak` builds and runs it. Its exit status is the verdict.
 
 // What the tests beside it use is not all used here.
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
+#[path = "it/openapi.rs"]
+mod openapi;
+#[allow(dead_code, unused_imports)]
 #[path = "it/soak/mod.rs"]
 mod soak;
 #[path = "it/support/mod.rs"]
@@ -21,7 +24,7 @@ fn read(args: impl Iterator<Item = String>) -> Result<Soak, String> {
         faults: Faults::parse("all")?,
         seed: 1,
         limit: Duration::from_secs(45 * 60),
-        cps: 50.0,
+        cps: 80.0,
         speed: 60.0,
         wait: 1,
     };

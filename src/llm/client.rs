@@ -76,15 +76,16 @@ impl Model {
         Ok(Self { config, endpoints, http, limits: Arc::default() })
     }
 
-    /// Asks and answers as the model speaks. Returns once the first delta is there; until then one retryable failure is
-    /// tried again, as far as `total_timeout` allows. After that a failure is an item of the stream.
+    /// Asks and answers as the model speaks. Returns once the first delta is there; until then one retryable failure, or
+    /// one garbled answer, is tried again, as far as `total_timeout` allows. After that a failure is an item of the stream.
     ///
     /// # Errors
     /// See [`ModelError`].
     pub async fn stream(&self, request: &Request) -> Result<DeltaStream, ModelError> {
         let body = self.stream_body(request)?;
         let deadline = Instant::now() + self.config.total_timeout;
-        self.retrying(deadline, || self.open(&body, deadline)).await
+        // Tool calls come whole at their end, so that an answer of calls alone has given nothing when it is garbled.
+        self.retrying(deadline, true, || self.open(&body, deadline)).await
     }
 
     /// One structured answer by `schema` (strict), e.g. the final extraction.
@@ -106,7 +107,7 @@ impl Model {
         };
         let body = text_of(&body)?;
         let deadline = Instant::now() + self.config.total_timeout;
-        self.retrying(deadline, || async {
+        self.retrying(deadline, false, || async {
             timeout_at(deadline, self.whole(&body)).await.unwrap_or(Err(ModelError::retryable("timeout")))
         })
         .await
@@ -159,22 +160,25 @@ impl Model {
         })
     }
 
-    /// Runs `once`, and a second time after a retryable failure where the deadline leaves room for the pause.
-    async fn retrying<T, F, Fut>(&self, deadline: Instant, once: F) -> Result<T, ModelError>
+    /// Runs `once`, and a second time after a retryable failure (or a `garbled` answer, where that is asked for) where the
+    /// deadline leaves room for the pause.
+    async fn retrying<T, F, Fut>(&self, deadline: Instant, garbled: bool, once: F) -> Result<T, ModelError>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<T, ModelError>>,
     {
         let first = match once().await {
-            Err(error @ ModelError::Retryable { .. }) => error,
+            Err(error) if error.is_retryable() || (garbled && matches!(error, ModelError::Malformed(_))) => {
+                error
+            }
             other => return other,
         };
-        let ModelError::Retryable { after, why } = &first else { return Err(first) };
+        let after = if let ModelError::Retryable { after, .. } = &first { *after } else { None };
         let resume = Instant::now() + after.unwrap_or(RETRY_PAUSE).max(RETRY_PAUSE);
         if resume >= deadline {
             return Err(first);
         }
-        tracing::info!(why, "asking the model once more");
+        tracing::info!(why = first.kind(), "asking the model once more");
         tokio::time::sleep_until(resume).await;
         once().await
     }

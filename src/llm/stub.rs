@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Cut(&'static str),
     /// Never answers.
     Hang,
+    /// Streams these words, then a line that is no JSON.
+    Garbled(&'static str),
     /// Streams these words and then nothing.
     Stall(&'static str),
     /// A plain answer.
@@ -116,6 +118,7 @@ async fn answer(State(stub): State<Stub>, uri: Uri, headers: HeaderMap, body: By
         Step::Say(text) => sse(words(text), Some("stop"), End::Done),
         Step::Call(text, calls) => sse([words(text), tools(&calls)].concat(), Some("tool_calls"), End::Done),
         Step::Cut(text) => sse(words(text), None, End::Break),
+        Step::Garbled(text) => sse(words(text), None, End::Garbled),
         Step::Stall(text) => sse(words(text), None, End::Never),
         Step::Hang => std::future::pending().await,
         Step::Plain(status, headers, body) => {
@@ -154,6 +157,7 @@ fn tools(calls: &[(&str, &str, Value)]) -> Vec<Value> {
 enum End {
     Done,
     Break,
+    Garbled,
     Never,
 }
 
@@ -165,10 +169,12 @@ fn sse(deltas: Vec<Value>, finish: Option<&str>, end: End) -> Response {
     }
     if matches!(end, End::Done) {
         data.push("[DONE]".to_owned());
+    } else if matches!(end, End::Garbled) {
+        data.push("{nonsense".to_owned());
     }
     let chunks = stream::iter(data.into_iter().map(|d| Ok::<_, std::io::Error>(format!("data: {d}\n\n"))));
     let tail: stream::BoxStream<'static, _> = match end {
-        End::Done | End::Break => stream::empty().boxed(),
+        End::Done | End::Break | End::Garbled => stream::empty().boxed(),
         End::Never => stream::pending().boxed(),
     };
     Response::builder()

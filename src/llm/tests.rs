@@ -60,15 +60,17 @@ async fn one_retry_before_the_first_word_and_none_after_it() {
         Step::Plain(503, vec![], json!({})),
         Step::Hang,
         Step::Cut(""),
+        Step::Garbled(""),
         Step::Stall(""),
     ] {
         let (stub, model) = Stub::start_impatient(vec![first.clone(), Step::Say("Hello there.")]).await;
         assert_eq!(hear(&model).await.map(|d| text(&d)).as_deref(), Ok("Hello there."), "{first:?}");
         assert_eq!(stub.seen().len(), 2);
     }
-    for first in [Step::Cut("Hello "), Step::Stall("Hello ")] {
+    for first in [Step::Cut("Hello "), Step::Garbled("Hello "), Step::Stall("Hello ")] {
         let (stub, model) = Stub::start_impatient(vec![first, Step::Say("Hello there.")]).await;
-        assert!(hear(&model).await.is_err_and(|e| e.is_retryable()));
+        let wrong = ModelError::Malformed("chunk");
+        assert!(hear(&model).await.is_err_and(|e| e.is_retryable() || e == wrong));
         assert_eq!(stub.seen().len(), 1, "words that may have been spoken are not asked for again");
     }
     let again = vec![limited("rate_limit_exceeded"), limited("rate_limit_exceeded"), Step::Say("x")];

@@ -172,7 +172,7 @@ pub async fn start(config: SimConfig) -> anyhow::Result<Sim> {
     let ports = config.ports;
     let twilio = serve::serve(&life, ports.twilio, twilio::router(Arc::clone(&carrier))).await?;
     let _ = carrier.base.set(format!("http://{twilio}"));
-    let mind = mind::router(&config.model, faults.clone(), controls.clone());
+    let mind = mind::router(&config.model, ledger.clone(), faults.clone(), controls.clone());
     let model = serve::serve(&life, ports.model, mind).await?;
     let s3 = serve::serve(&life, ports.s3, store).await?;
     let receiver = serve::serve(&life, ports.receiver, hook).await?;

@@ -141,6 +141,12 @@ async fn the_model_answers_and_fails_on_request() {
     assert_eq!(body["error"]["code"], "insufficient_quota");
     assert!(ask().await.is_err(), "the connection closes");
     assert_eq!(ask().await.expect("an answer").status().as_u16(), 200);
+    let struck: Vec<(String, String)> = sim.ledger().with(|book| {
+        book.model_struck.iter().map(|struck| (struck.heard.clone(), struck.faults.join(" "))).collect()
+    });
+    assert_eq!(struck.len(), 2, "{struck:?}");
+    assert!(struck.iter().all(|(heard, _)| heard == "Hello"), "{struck:?}");
+    assert!(struck[0].1.contains("insufficient_quota") && struck[1].1 == "DropBefore", "{struck:?}");
     sim.faults().set(vec![Rule::next(Target::Model, Fault::Hang, 1)]);
     assert!(tokio::time::timeout(Duration::from_millis(100), ask()).await.is_err());
 }

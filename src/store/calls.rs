@@ -170,8 +170,17 @@ impl Store {
         if words.first().is_some_and(|w| w == "repeat") {
             let id = words.get(1).and_then(|t| CallId::parse(t)).ok_or(StoreError::Protocol("submit"))?;
             let fingerprint = words.get(2).cloned().unwrap_or_default();
+            self.accepted(shard, vec![keys::session(&id)], now).await?;
             return Ok(vec![Submitted::Repeat { id, fingerprint }]);
         }
+        // One that exists may be there from a first try that was refused for want of replicas.
+        let mut there = Vec::new();
+        for (call, word) in calls.iter().zip(&words) {
+            if matches!(word.as_str(), "created" | "exists") {
+                there.push(keys::session(&call.id));
+            }
+        }
+        self.accepted(shard, there, now).await?;
         words
             .iter()
             .map(|word| match word.as_str() {
@@ -182,6 +191,14 @@ impl Store {
                 _ => Err(StoreError::Protocol("submit")),
             })
             .collect()
+    }
+
+    /// Waits until enough replicas have these records; only then they may be called accepted.
+    async fn accepted(&self, shard: Shard, records: Vec<String>, now: Millis) -> Result<(), StoreError> {
+        if records.is_empty() || self.landed(shard, records, now).await? {
+            return Ok(());
+        }
+        Err(StoreError::Redis("too few replicas took the calls over".to_owned()))
     }
 
     /// A call as it stands.

@@ -31,7 +31,7 @@ pub struct RedisConfig {
     pub default_webhook_url: Option<String>,
     /// Most attempts to one number in the window: the frequency cap.
     pub frequency_cap: u32,
-    /// Replicas that must have a dial before it leaves (`REDIS_WAIT_REPLICAS`); 0 = none.
+    /// Replicas that must have a dial before it leaves, and a call before it is accepted (`REDIS_WAIT_REPLICAS`); 0 = none.
     pub wait_replicas: u32,
     /// Accept a server that may evict keys? Never in production: an evicting Redis loses queued calls.
     pub allow_eviction: bool,
@@ -84,12 +84,26 @@ pub struct RedisHealth {
     pub advice: Vec<String>,
 }
 
+/// Connections for writes that wait for replicas: they send nothing twice. `WAIT` holds up what comes behind it, and a
+/// dial has its moment: it does not stand behind a list that is handed in.
+#[derive(Clone)]
+pub(super) struct Durable {
+    pub(super) dials: fred::clients::Client,
+    pub(super) intake: fred::clients::Client,
+}
+
+impl Durable {
+    fn both(&self) -> [&fred::clients::Client; 2] {
+        [&self.dials, &self.intake]
+    }
+}
+
 /// Redis, as the program knows it.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
-    /// For writes that wait for replicas: it sends nothing twice.
-    pub(super) durable: Option<fred::clients::Client>,
+    /// Where `REDIS_WAIT_REPLICAS` asks for replicas.
+    pub(super) durable: Option<Durable>,
     pub(super) config: Arc<RedisConfig>,
     pub(super) clock: Clock,
     pub(super) campaigns: Arc<super::campaigns::Cache>,
@@ -130,7 +144,7 @@ impl Store {
 
     async fn init(&self) -> Result<(), Error> {
         self.pool.init().await?;
-        if let Some(client) = &self.durable {
+        for client in self.durable.iter().flat_map(Durable::both) {
             client.init().await?;
         }
         Ok(())
@@ -179,7 +193,10 @@ impl Store {
         let pool = builder.build_pool(connections)?;
         let durable = match config.wait_replicas {
             0 => None,
-            _ => Some(builder.with_connection_config(|c| c.max_command_attempts = 1).build()?),
+            _ => {
+                builder.with_connection_config(|c| c.max_command_attempts = 1);
+                Some(Durable { dials: builder.build()?, intake: builder.build()? })
+            }
         };
         Ok(Self {
             pool,
@@ -301,7 +318,7 @@ impl Store {
     /// Lets go of the connections.
     pub async fn close(&self) {
         let _ = self.pool.quit().await;
-        if let Some(client) = &self.durable {
+        for client in self.durable.iter().flat_map(Durable::both) {
             let _ = client.quit().await;
         }
     }

@@ -12,6 +12,8 @@ use crate::store::{keys, scripts};
 
 /// How long replicas get to take a dial over, ms. It is spent before the dial's moment, or is its end.
 const WAIT_MS: u64 = 100;
+/// How long they get to take calls over that were handed in, ms: the client waits for its 202 meanwhile.
+const INTAKE_WAIT_MS: u64 = 500;
 
 /// A shard whose server is not the one that it was dialed from last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,21 +68,98 @@ impl Store {
     /// # Errors
     /// Where Redis does not answer.
     pub(super) async fn replicated(&self, shard: Shard) -> Result<bool, StoreError> {
-        let Some(client) = &self.durable else { return Ok(true) };
-        let key = keys::server(shard);
-        let hash = ClusterHash::Custom(fred::util::redis_keyslot(key.as_bytes()));
-        // On one connection, one behind the other: WAIT speaks for the writes of its own connection alone. The first
-        // one's write is younger than what it shall speak for, on the same server.
+        let Some(durable) = &self.durable else { return Ok(true) };
+        // Its write is younger than what it shall speak for, on the same server.
+        self.behind(&durable.dials, scripts::CONFIRM, vec![keys::server(shard)], WAIT_MS).await
+    }
+
+    /// Have these records of one shard, whose calls were handed in, reached so many replicas as `REDIS_WAIT_REPLICAS` wants?
+    /// True where it wants none.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub(super) async fn landed(
+        &self,
+        shard: Shard,
+        records: Vec<String>,
+        now: Millis,
+    ) -> Result<bool, StoreError> {
+        let Some(durable) = &self.durable else { return Ok(true) };
+        let mut keys = vec![keys::stats(shard, &keys::day(now))];
+        keys.extend(records);
+        self.behind(&durable.intake, scripts::LANDED, keys, INTAKE_WAIT_MS).await
+    }
+
+    /// Runs a script that writes and waits for replicas, one behind the other on one connection: WAIT speaks for the
+    /// writes of its own connection alone, and of what came before them on that server. True: the script said 1, and
+    /// enough replicas have it.
+    async fn behind(
+        &self,
+        client: &fred::clients::Client,
+        script: &'static str,
+        keys: Vec<String>,
+        wait_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let slot = keys.first().map(|key| fred::util::redis_keyslot(key.as_bytes())).unwrap_or_default();
+        let hash = ClusterHash::Custom(slot);
         let pipeline = client.pipeline();
-        let script = CustomCommand::new_static("EVAL", hash.clone(), false);
-        let write = vec![scripts::CONFIRM.to_owned(), "1".to_owned(), key];
-        let _: () = pipeline.custom(script, write).await?;
+        let eval = CustomCommand::new_static("EVAL", hash.clone(), false);
+        let write: Vec<String> =
+            [script.to_owned(), keys.len().to_string()].into_iter().chain(keys).collect();
+        let _: () = pipeline.custom(eval, write).await?;
         let wait = CustomCommand::new_static("WAIT", hash, false);
-        let numbers = vec![self.config.wait_replicas.to_string(), WAIT_MS.to_string()];
+        let numbers = vec![self.config.wait_replicas.to_string(), wait_ms.to_string()];
         let _: () = pipeline.custom(wait, numbers).await?;
         let answers: Vec<Value> = pipeline.all().await?;
-        let [same, replicas] = answers.as_slice() else { return Err(StoreError::Protocol("WAIT")) };
+        let [said, replicas] = answers.as_slice() else { return Err(StoreError::Protocol("WAIT")) };
         let enough = scripts::number(Some(replicas)) >= i64::from(self.config.wait_replicas);
-        Ok(scripts::number(Some(same)) == 1 && enough)
+        Ok(scripts::number(Some(said)) == 1 && enough)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::domain::call::{Body, Call};
+    use crate::domain::ids::CallId;
+    use crate::domain::phone::Phone;
+    use crate::store::Submitted;
+    use crate::store::testing::TestRedis;
+
+    #[tokio::test]
+    async fn a_call_is_accepted_once_a_replica_has_it() {
+        let primary = TestRedis::start().await;
+        let store = primary.store_waiting_for(1, Clock::System).await;
+        let now = Clock::System.now();
+        let call = |n: u32| {
+            let phone = Phone::from_e164(&format!("+1415555{n:04}")).unwrap();
+            let (id, hash) = (CallId::new(Shard::of(phone.e164())), store.hash(phone.e164()));
+            Call::new(id, hash, None, Body::new(phone, now))
+        };
+        let (one, list) = (call(1), [call(2), call(3), call(4)]);
+        let refused = store.submit_one(&one, Some(("key", "print")), now).await;
+        assert!(matches!(refused, Err(StoreError::Redis(_))), "no replica has it: {refused:?}");
+        assert!(store.submit(&list, now).await.is_err());
+        assert!(store.load(&one.id).await.unwrap().is_some(), "a repeat finds it there");
+
+        let replica = TestRedis::start().await;
+        replica.follow(&primary).await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let repeat = loop {
+            // Each try waits for the replica by itself.
+            match store.submit_one(&one, Some(("key", "print")), now).await {
+                Ok(answer) => break answer,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
+        assert_eq!(repeat, Submitted::Repeat { id: one.id.clone(), fingerprint: "print".into() });
+        assert_eq!(store.submit(&list, now).await.unwrap(), vec![Submitted::Exists; 3]);
+        assert_eq!(store.submit_one(&call(5), None, now).await.unwrap(), Submitted::Created);
+        // A server that does not know the call cannot speak for it.
+        let unknown = keys::session(&call(6).id);
+        assert!(!store.landed(call(6).id.shard(), vec![unknown], now).await.unwrap());
     }
 }

@@ -71,6 +71,8 @@ scripts! {
 
 /// Run together with a WAIT, see `fence`.
 pub(super) const CONFIRM: &str = include_str!("scripts/confirm.lua");
+/// The same of calls that were handed in.
+pub(super) const LANDED: &str = include_str!("scripts/landed.lua");
 
 impl Script {
     /// Runs it.

@@ -60,15 +60,29 @@ impl TestRedis {
 
     /// A store on it.
     pub(crate) async fn store(&self, clock: Clock) -> Store {
+        self.store_waiting_for(0, clock).await
+    }
+
+    /// A store whose dials and accepted calls wait for so many replicas.
+    pub(crate) async fn store_waiting_for(&self, wait_replicas: u32, clock: Clock) -> Store {
         let config = RedisConfig {
             url: format!("redis://127.0.0.1:{}", self.port),
             phone_hash_key: Arc::new(SecretBox::new(Box::new(b"a key for tests".to_vec()))),
             default_webhook_url: Some("https://hooks.example.com/default".into()),
             frequency_cap: 3,
-            wait_replicas: 0,
+            wait_replicas,
             allow_eviction: false,
         };
         Store::connect(config, clock).await.expect("the server that was just started")
+    }
+}
+
+impl TestRedis {
+    /// Makes it a replica of another one; the data it has goes.
+    pub(crate) async fn follow(&self, primary: &Self) {
+        let store = self.store(Clock::System).await;
+        let of = vec!["127.0.0.1".to_owned(), primary.port.to_string()];
+        store.command("REPLICAOF", of).await.expect("it becomes a replica");
     }
 }
 

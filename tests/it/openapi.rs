@@ -2,9 +2,11 @@
 //! read from `CARILLON_VENDOR_OPENAPI`, else from `../shared/openapi` beside the project; without it, tests say that
 //! they were skipped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use carillon::sim::ledger::Book;
 use serde_json::{Map, Value, json};
 
 /// Where the description is looked for when no variable names it, from the project's root.
@@ -26,9 +28,20 @@ const WORDS: [(&str, &[&str]); 3] = [
 /// The ids in a request's path, each by the name that its template gives it.
 type Ids = Vec<(String, String)>;
 
+/// What became of a ledger's requests.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    /// Each shape of a request (method, path without ids, names of its fields) and how often it came.
+    pub(crate) seen: BTreeMap<String, usize>,
+    /// Every complaint.
+    pub(crate) wrong: Vec<String>,
+}
+
 /// Checks requests against the description.
 pub(crate) struct Validator {
     document: Value,
+    /// Schemas that were read before, by their text: a soak asks tens of thousands of times.
+    compiled: Mutex<HashMap<String, Arc<jsonschema::Validator>>>,
 }
 
 impl Validator {
@@ -41,7 +54,47 @@ impl Validator {
             return None;
         };
         let document = serde_json::from_slice(&bytes).expect("the vendor description is JSON");
-        Some(Self { document })
+        Some(Self { document, compiled: Mutex::default() })
+    }
+
+    /// Checks every request that the simulated carrier wrote down.
+    pub(crate) fn book(&self, book: &Book, account: &str) -> Checked {
+        let mut checked = Checked::default();
+        let path = format!("/2010-04-01/Accounts/{account}/Calls.json");
+        for create in &book.creates {
+            for name in &create.unknown {
+                checked.wrong.push(format!("POST {path}: {name}: Twilio does not know it"));
+            }
+            self.request(&mut checked, "POST", &path, &create.form);
+        }
+        for request in &book.rest {
+            let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+            if request.method == "POST" {
+                self.request(&mut checked, "POST", path, &request.form);
+            } else {
+                let query: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+                self.request(&mut checked, &request.method, path, &query);
+            }
+        }
+        checked
+    }
+
+    fn request(&self, checked: &mut Checked, method: &str, path: &str, fields: &[(String, String)]) {
+        // Media lie beside the API, which describes what it answers in JSON.
+        if [".wav", ".mp3"].iter().any(|media| path.ends_with(media)) {
+            *checked.seen.entry(format!("{method} media (not described)")).or_default() += 1;
+            return;
+        }
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if let Err(complaints) = self.validate(method, path, &fields) {
+            checked.wrong.push(format!("{method} {path}: {}", complaints.join("; ")));
+        }
+        let shape: Vec<&str> =
+            path.split('/').skip(4).map(|part| if part.len() > 30 { "{sid}" } else { part }).collect();
+        let names: BTreeSet<&str> = fields.iter().map(|(name, _)| *name).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(" ");
+        *checked.seen.entry(format!("{method} {} ({names})", shape.join("/"))).or_default() += 1;
     }
 
     /// Checks one request: `fields` are the form of a POST, the query of anything else; a key may come several times
@@ -156,15 +209,25 @@ impl Validator {
     }
 
     fn check(&self, schema: &Value, value: &Value) -> Vec<String> {
+        match self.compile(schema) {
+            Ok(validator) => validator.iter_errors(value).map(|error| error.to_string()).collect(),
+            Err(error) => vec![format!("the vendor's schema cannot be read: {error}")],
+        }
+    }
+
+    fn compile(&self, schema: &Value) -> Result<Arc<jsonschema::Validator>, String> {
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = schema.to_string();
+        if let Some(known) = compiled.get(&text) {
+            return Ok(Arc::clone(known));
+        }
         let mut schema = self.resolve(schema).clone();
         if let Some(whole) = schema.as_object_mut() {
             whole.insert("components".into(), self.document["components"].clone());
         }
-        let validator = match jsonschema::validator_for(&schema) {
-            Ok(validator) => validator,
-            Err(error) => return vec![format!("the vendor's schema cannot be read: {error}")],
-        };
-        validator.iter_errors(value).map(|error| error.to_string()).collect()
+        let validator = Arc::new(jsonschema::validator_for(&schema).map_err(|error| error.to_string())?);
+        compiled.insert(text, Arc::clone(&validator));
+        Ok(validator)
     }
 }
 

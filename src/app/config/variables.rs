@@ -41,7 +41,7 @@ pub const VARIABLES: &[(&str, &str, &str)] = &[
     (
         "REDIS_WAIT_REPLICAS",
         "0",
-        "Replicas of Redis that must have a dial before it leaves. With 1 a failover to that replica forgets no dial; where none answers nothing is dialed.",
+        "Replicas of Redis that must have a dial before it leaves, and a call before it is accepted. With 1 a failover to that replica forgets neither; where none answers nothing is dialed or accepted.",
     ),
     (
         "REDIS_ALLOW_EVICTION",

@@ -222,3 +222,14 @@ pub struct Delivery {
     /// The body, parsed where it is JSON.
     pub body: serde_json::Value,
 }
+
+/// A request to the model that a fault struck.
+#[derive(Clone, Debug, Serialize)]
+pub struct ModelStruck {
+    /// When it came in.
+    pub at: Millis,
+    /// What struck it.
+    pub faults: Vec<String>,
+    /// The newest thing that a person said in it: whose turn it was.
+    pub heard: String,
+}

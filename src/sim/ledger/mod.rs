@@ -16,7 +16,7 @@ pub(crate) mod http;
 mod tempo;
 
 pub use checks::{DeadAir, Summary};
-pub use entry::{Callback, Create, Delivery, Fetch, Heard, Leg, Rest, Transfer, Who};
+pub use entry::{Callback, Create, Delivery, Fetch, Heard, Leg, ModelStruck, Rest, Transfer, Who};
 pub use tempo::{Second, Tempo, Window};
 
 /// All entries of a run.
@@ -30,6 +30,8 @@ pub struct Book {
     pub rest: Vec<Rest>,
     /// Webhooks received.
     pub webhooks: Vec<Delivery>,
+    /// Requests to the model that a fault struck, in order of arrival.
+    pub model_struck: Vec<ModelStruck>,
     /// Legs to callees that are not over.
     pub live: usize,
     /// The most of them at once, and since when, in microseconds since the ledger was opened.
@@ -186,6 +188,12 @@ impl Ledger {
     pub(crate) fn rest(&self, rest: Rest) {
         self.journal("rest", &rest);
         self.book().rest.push(rest);
+        self.touch();
+    }
+
+    pub(crate) fn model_struck(&self, struck: ModelStruck) {
+        self.journal("model_struck", &struck);
+        self.book().model_struck.push(struck);
         self.touch();
     }
 

@@ -1,7 +1,6 @@
 //! The wire to Twilio, both ways: what we send agrees with the vendor's own description, and what does not come from
 //! Twilio is turned away.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use carillon::sim::SimConfig;
@@ -39,47 +38,18 @@ async fn every_request_to_twilio_is_one_that_twilio_describes() {
     }
     fleet.settled(SOON).await;
 
-    let book = fleet.sim.ledger().snapshot();
-    let account = fleet.sim.config().account_sid.clone();
-    let creates = book.creates.iter().map(|create| {
-        assert!(create.unknown.is_empty(), "parameters that Twilio does not know: {:?}", create.unknown);
-        let path = format!("/2010-04-01/Accounts/{account}/Calls.json");
-        ("POST".to_owned(), path, create.form.clone())
-    });
-    let rest = book.rest.iter().map(|request| {
-        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
-        let fields = match request.method.as_str() {
-            "POST" => request.form.clone(),
-            _ => url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-        };
-        (request.method.clone(), path.to_owned(), fields)
-    });
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    let mut wrong = Vec::new();
-    for (method, path, fields) in creates.chain(rest) {
-        // Media lie beside the API, which describes what it answers in JSON.
-        if [".wav", ".mp3"].iter().any(|media| path.ends_with(media)) {
-            *seen.entry(format!("{method} media (not described)")).or_default() += 1;
-            continue;
-        }
-        let fields: Vec<(&str, &str)> =
-            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        if let Err(complaints) = validator.validate(&method, &path, &fields) {
-            wrong.push(format!("{method} {path}: {}", complaints.join("; ")));
-        }
-        let shape: Vec<&str> =
-            path.split('/').skip(4).map(|part| if part.len() > 30 { "{sid}" } else { part }).collect();
-        let names: std::collections::BTreeSet<&str> = fields.iter().map(|(name, _)| *name).collect();
-        let names = names.into_iter().collect::<Vec<_>>().join(" ");
-        *seen.entry(format!("{method} {} ({names})", shape.join("/"))).or_default() += 1;
-    }
+    let checked = validator.book(&fleet.sim.ledger().snapshot(), &fleet.sim.config().account_sid);
     println!("\n== requests to Twilio, checked against its own description ==");
-    for (request, times) in &seen {
+    for (request, times) in &checked.seen {
         println!("{times:>4} {request}");
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked.wrong.is_empty(), "{:#?}", checked.wrong);
     for needed in ["POST Calls.json", "GET Calls.json", "GET Calls/", "POST Calls/", "Recordings.json"] {
-        assert!(seen.keys().any(|request| request.contains(needed)), "no {needed} among {:?}", seen.keys());
+        assert!(
+            checked.seen.keys().any(|request| request.contains(needed)),
+            "no {needed}: {:?}",
+            checked.seen
+        );
     }
     let broken = fleet.invariants().await;
     assert!(broken.is_empty(), "{broken:#?}");

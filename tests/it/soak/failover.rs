@@ -99,7 +99,7 @@ pub(crate) async fn run(seed: u64, env: &[(&str, &str)]) -> Failover {
     .await;
     let settled = settle(&addrs).await;
     let blows = [Blow { name: "primary", from, to: now_ms() }];
-    let mut findings = table(&rig, &addrs, &people, &blows, false).await.findings;
+    let mut findings = table(&rig, &addrs, &people, &blows).await.findings;
     findings.extend(ledger.summary().broken);
     findings.extend(rig.violations().await);
     if done.is_none() || !settled {
@@ -120,7 +120,6 @@ pub(super) async fn table(
     nodes: &[std::net::SocketAddr],
     people: &[(String, carillon::sim::people::Kind)],
     blows: &[Blow],
-    model_fails: bool,
 ) -> Table {
     let mut look = Look::at(nodes).await;
     let (records, left) = (look.records().await, look.left().await);
@@ -133,7 +132,6 @@ pub(super) async fn table(
             left: &left,
             parked: &parked,
             blows,
-            model_fails,
             book,
         })
     })

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use carillon::sim::ledger::{Book, Create, Leg};
 use carillon::sim::people::Kind;
 
+use super::causes::cause;
 use super::look::{Left, Record};
 
 /// Something that was done to the fleet, and when, Unix ms.
@@ -24,8 +25,6 @@ pub(super) struct Evidence<'a> {
     /// Calls whose last event is parked.
     pub(super) parked: &'a HashMap<String, String>,
     pub(super) blows: &'a [Blow],
-    /// Does the model fail by chance, all the time?
-    pub(super) model_fails: bool,
     pub(super) book: &'a Book,
 }
 
@@ -47,14 +46,10 @@ pub(super) struct Table {
     pub(super) findings: Vec<String>,
 }
 
-/// How far around a moment a blow still explains it: what was under way then had been begun before, and is found out
-/// after a lease.
-const BEFORE_MS: u64 = 1_500;
-const AFTER_MS: u64 = 14_000;
-
-struct OfCall<'a> {
-    legs: Vec<&'a Leg>,
-    creates: Vec<&'a Create>,
+/// What the outside saw of one call.
+pub(super) struct OfCall<'a> {
+    pub(super) legs: Vec<&'a Leg>,
+    pub(super) creates: Vec<&'a Create>,
     /// Ids of the final events that arrived.
     told: Vec<&'a str>,
 }
@@ -148,122 +143,6 @@ fn one(evidence: &Evidence<'_>, record: &Record, call: &OfCall<'_>, table: &mut 
             call.legs.len()
         )),
     }
-}
-
-/// The fault that makes this end of a call, or why there is none.
-fn cause(evidence: &Evidence<'_>, kind: Kind, record: &Record, call: &OfCall<'_>) -> Result<String, String> {
-    let attempt = record.attempt().to_string();
-    let leg = call.legs.iter().rev().find(|leg| leg.attempt.as_deref() == Some(&attempt));
-    match record.ended_as() {
-        "unconfirmed" => unconfirmed(evidence, record, call, &attempt),
-        "carrier_failed" => {
-            let failed = leg.filter(|leg| leg.status == "failed").ok_or("its last leg did not fail")?;
-            let last = failed.callbacks.iter().find(|callback| callback.event == "completed");
-            let told = last.is_some_and(|c| c.fault.is_none() && c.status.is_some_and(|s| s < 300));
-            let code = last.and_then(|c| {
-                let named = |name| c.form.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-                named("ErrorCode").or_else(|| named("SipResponseCode"))
-            });
-            match (kind, code) {
-                (_, Some("32014" | "503")) => Ok("the carrier could not complete the call".to_owned()),
-                (Kind::Invalid, _) if !told => Ok("the callback with the reason was struck".to_owned()),
-                (Kind::Invalid, _) => {
-                    let at = failed.ended_at.unwrap_or(failed.created_at);
-                    struck(evidence, at).ok_or_else(|| format!("its last callback told the reason {code:?}"))
-                }
-                _ => Err(format!("its leg failed with {code:?}")),
-            }
-        }
-        "agent_failed" if record.body["s"]["ending"]["reason"] == "model" => {
-            let leg = leg.ok_or("there is no leg of its last attempt")?;
-            let (from, to) = (leg.created_at, leg.ended_at.unwrap_or(u64::MAX));
-            let mut wires = evidence.blows.iter().filter(|blow| blow.name == "model-wire");
-            if wires.any(|blow| blow.from <= to && blow.to >= from) {
-                Ok("the wire to the model broke".to_owned())
-            } else if evidence.model_fails {
-                Ok("the model failed twice in one turn".to_owned())
-            } else {
-                Err("the model did not fail".to_owned())
-            }
-        }
-        _ => {
-            let Some(leg) = leg else { return Err("there is no leg of its last attempt".to_owned()) };
-            if let Some(fetch) = leg.fetches.iter().find(|f| f.status.is_none_or(|s| s >= 300)) {
-                return struck(evidence, fetch.at)
-                    .map(|name| format!("an answer to the carrier failed ({name})"))
-                    .ok_or_else(|| format!("an answer failed with {:?}", fetch.status));
-            }
-            if let Some(callback) = leg.callbacks.iter().find(|c| c.event == "amd" && c.fault.is_some()) {
-                return Ok(format!(
-                    "the word of who answered was {}",
-                    callback.fault.as_deref().unwrap_or("?")
-                ));
-            }
-            let (from, to) = (leg.created_at, leg.ended_at.unwrap_or(u64::MAX));
-            let during = evidence.blows.iter().find(|blow| blow.from <= to && blow.to >= from);
-            let slow = leg.fetches.iter().map(|fetch| fetch.took_ms).max().unwrap_or(0);
-            match during {
-                Some(blow) if slow > 2_000 => Ok(format!("slow turns ({})", blow.name)),
-                _ => Err(format!(
-                    "its leg ended {} by {:?}; the slowest turn took {slow} ms",
-                    leg.status, leg.ended_by
-                )),
-            }
-        }
-    }
-}
-
-fn unconfirmed(
-    evidence: &Evidence<'_>,
-    record: &Record,
-    call: &OfCall<'_>,
-    attempt: &str,
-) -> Result<String, String> {
-    if let Some(leg) = call.legs.iter().find(|leg| leg.attempt.as_deref() == Some(attempt)) {
-        return Err(format!("the carrier has it as {} ({})", leg.sid, leg.status));
-    }
-    let mark = format!("attempt={attempt}");
-    let of_attempt = |create: &&&Create| {
-        create
-            .form
-            .iter()
-            .any(|(name, value)| name == "Url" && value.split(['?', '&', '#']).any(|p| p == mark))
-    };
-    if let Some(create) = call.creates.iter().rev().find(of_attempt) {
-        return match create.status {
-            0 => Ok("the carrier closed the connection before it took the create".to_owned()),
-            500..=599 => Ok(format!("the carrier answered the create with {}", create.status)),
-            429 => struck(evidence, create.at)
-                .map(|name| format!("the carrier's refusal was lost ({name})"))
-                .ok_or_else(|| "its create was refused with 429, which arrived".to_owned()),
-            other => Err(format!("its create was answered {other}")),
-        };
-    }
-    let at = record.body["dialed_at"].as_u64().unwrap_or(0);
-    let near = |names: &[&str]| {
-        evidence
-            .blows
-            .iter()
-            .any(|blow| names.contains(&blow.name) && blow.from <= at + AFTER_MS && blow.to + BEFORE_MS >= at)
-    };
-    // The nearest explanation first: a worker that died just then.
-    let killed =
-        evidence.blows.iter().any(|b| b.name == "worker killed" && b.from >= at && b.from <= at + BEFORE_MS);
-    if killed {
-        Ok("a worker was killed between DialStarted and the request".to_owned())
-    } else if near(&["carrier-wire"]) {
-        Ok("the wire to the carrier broke before the request arrived".to_owned())
-    } else if near(&["primary", "redis"]) {
-        Ok("Redis did not answer whether DialStarted was written".to_owned())
-    } else {
-        Err(format!("no create left, and nothing befell it at {at}"))
-    }
-}
-
-/// What befell the fleet at this moment.
-fn struck(evidence: &Evidence<'_>, at: u64) -> Option<String> {
-    let near = |blow: &&Blow| blow.from <= at + BEFORE_MS && blow.to + AFTER_MS >= at;
-    evidence.blows.iter().rev().find(near).map(|blow| blow.name.to_owned())
 }
 
 fn queues(evidence: &Evidence<'_>, table: &mut Table) {

@@ -7,13 +7,17 @@
 //! | `strikes` | does to the rig what the plan says |
 //! | `failover` | one primary killed under load, and how long dialing rests for it |
 //! | `look` | what stands in Redis |
-//! | `judge` | the table, and a fault for each call that ended otherwise than its person dictates |
+//! | `judge` | the table |
+//! | `causes` | a fault for each call that ended otherwise than its person dictates |
+//! | `pace` | dials a second and lines at once, as the carrier saw them |
 //!
 //! `./scripts/soak --calls 20000 --faults all --seed N` runs it at length; a short one is among the tests of faults.
 
+mod causes;
 pub(crate) mod failover;
 mod judge;
 mod look;
+mod pace;
 mod plan;
 mod rig;
 mod strikes;
@@ -28,11 +32,14 @@ use rand::Rng as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use judge::Table;
+use judge::{Blow, Table};
 use look::Look;
+use pace::{Lag, Pace};
 pub(crate) use plan::Faults;
 use rig::Rig;
 use strikes::Blows;
+
+use crate::openapi::Validator;
 
 /// The share of calls that must end as their person and their fault dictate.
 const AS_DICTATED: f64 = 0.99;
@@ -40,6 +47,8 @@ const AS_DICTATED: f64 = 0.99;
 const CHUNK: usize = 1_000;
 /// How long what follows the last call may take: a webhook that failed thrice waits for minutes.
 const SETTLED_WITHIN: Duration = Duration::from_secs(420);
+/// Lines at once.
+const SLOTS: u32 = 400;
 /// How much faster than life retries and watchdogs run.
 const TIME_SCALE: f64 = 1_000.0;
 /// Of each thousand numbers so many are of this kind: a list as campaigns have them, where most do not talk.
@@ -108,7 +117,6 @@ pub(crate) async fn run(soak: Soak) -> bool {
         soak.cps,
         soak.speed
     );
-    let slots = 400;
     let world = SimConfig {
         seed: soak.seed,
         speed: soak.speed,
@@ -118,7 +126,7 @@ pub(crate) async fn run(soak: Soak) -> bool {
         ..SimConfig::default()
     };
     let rig = Arc::new(
-        Rig::start(world, soak.cps, slots, TIME_SCALE, &[("REDIS_WAIT_REPLICAS", &soak.wait.to_string())])
+        Rig::start(world, soak.cps, SLOTS, TIME_SCALE, &[("REDIS_WAIT_REPLICAS", &soak.wait.to_string())])
             .await,
     );
     let nodes = rig.redis.lock().await.addrs();
@@ -126,14 +134,23 @@ pub(crate) async fn run(soak: Soak) -> bool {
         "fleet: 2 api, 2 workers, Redis Cluster of 3 primaries and 3 replicas, up after {:.1} s",
         began.elapsed().as_secs_f64()
     );
+    let lag = Lag::watch(rig.sim.ledger());
     let people = list(rig.sim.world(), &soak);
     let blows = Blows::default();
     let stop = CancellationToken::new();
     let mut fates =
         vec![tokio::spawn(strikes::kills(Arc::clone(&rig), soak.clone(), blows.clone(), stop.clone()))];
+    let steps = || tokio::spawn(strikes::steps(Arc::clone(&rig), soak.clone(), blows.clone(), stop.clone()));
+    // A 202 that no replica stands behind does not outlive its primary.
+    let while_posted = soak.wait > 0;
+    if while_posted {
+        fates.push(steps());
+    }
     let campaign = post(&rig, &people).await;
     println!("{} numbers accepted after {:.1} s", people.len(), began.elapsed().as_secs_f64());
-    fates.push(tokio::spawn(strikes::steps(Arc::clone(&rig), soak.clone(), blows.clone(), stop.clone())));
+    if !while_posted {
+        fates.push(steps());
+    }
 
     let in_time = watch(&rig, &nodes, &campaign, &soak, &blows, began).await;
     stop.cancel();
@@ -144,7 +161,9 @@ pub(crate) async fn run(soak: Soak) -> bool {
     let dialed = began.elapsed();
     println!("all strikes are over after {:.0} s; what is left is settled", dialed.as_secs_f64());
     let settled = settle(&nodes).await;
-    report(&rig, &nodes, &soak, &people, &blows, in_time && settled, began).await
+    println!("all is settled {:.0} s later", (began.elapsed() - dialed).as_secs_f64());
+    let ran = Ran { soak, people, blows: blows.all(), lag, in_time: in_time && settled, began };
+    report(&rig, &nodes, &ran).await
 }
 
 /// Posts the list as a client does that repeats what was not answered; the campaign's id, running.
@@ -241,16 +260,19 @@ async fn settle(nodes: &[std::net::SocketAddr]) -> bool {
     done.is_some()
 }
 
-async fn report(
-    rig: &Rig,
-    nodes: &[std::net::SocketAddr],
-    soak: &Soak,
-    people: &[(String, Kind)],
-    blows: &Blows,
+/// A run that is over.
+struct Ran {
+    soak: Soak,
+    people: Vec<(String, Kind)>,
+    blows: Vec<Blow>,
+    lag: Lag,
     in_time: bool,
     began: Instant,
-) -> bool {
-    let mut table = failover::table(rig, nodes, people, &blows.all(), soak.faults.has("services")).await;
+}
+
+async fn report(rig: &Rig, nodes: &[std::net::SocketAddr], ran: &Ran) -> bool {
+    let Ran { soak, people, blows, .. } = ran;
+    let mut table = failover::table(rig, nodes, people, blows).await;
     let left = Look::at(nodes).await.left().await;
     let ledger = rig.sim.ledger();
     let summary = ledger.summary();
@@ -258,18 +280,26 @@ async fn report(
         summary.broken.into_iter().partition(|line| line.contains("carrier's error message"));
     table.findings.extend(broken);
     table.findings.extend(rig.violations().await);
-    if !in_time {
+    if !ran.in_time {
         table.findings.push("not all was done in time".to_owned());
     }
+    let pace = Pace { cps: soak.cps, slots: SLOTS as usize, blows, lag: &ran.lag };
+    let seen = ledger.with(|book| pace.judge(&book.creates));
+    table.findings.extend(seen.findings);
     let tempo = ledger.tempo(1_000);
     print(soak, &table, &left, people.len());
     println!(
-        "{:<34} {} in the fullest second of the carrier's ({} allowed); {} legs at once",
-        "dials", tempo.fullest.dials, soak.cps, tempo.peak_live
+        "{:<34} {} in the fullest second of the carrier's ({} but for failovers and held-up wires; {} allowed)",
+        "dials", tempo.fullest.dials, seen.fullest, soak.cps
     );
+    println!(
+        "{:<34} {} at once ({} but for failovers; {SLOTS} allowed)",
+        "lines", tempo.peak_live, seen.live
+    );
+    table.findings.extend(described(rig));
     println!("{:<34} {}", "heard the carrier's error message", errors.len());
-    println!("{:<34} {}", "struck", blows.shown());
-    println!("{:<34} {:.0} s", "in all", began.elapsed().as_secs_f64());
+    println!("{:<34} {}", "struck", strikes::shown(blows));
+    println!("{:<34} {:.0} s", "in all", ran.began.elapsed().as_secs_f64());
     let right = table.by_person + table.by_fault.values().sum::<usize>();
     let share = right as f64 / people.len().max(1) as f64;
     let holds = table.findings.is_empty() && share >= AS_DICTATED;
@@ -284,6 +314,20 @@ async fn report(
     }
     println!("{}: seed {}", if holds { "PASSED" } else { "FAILED" }, soak.seed);
     holds
+}
+
+/// Complaints about requests to the carrier by its own description, which not every machine has.
+fn described(rig: &Rig) -> Vec<String> {
+    let Some(validator) = Validator::load() else { return Vec::new() };
+    let account = &rig.sim.config().account_sid;
+    let checked = rig.sim.ledger().with(|book| validator.book(book, account));
+    let (requests, shapes) = (checked.seen.values().sum::<usize>(), checked.seen.len());
+    println!(
+        "{:<34} {requests} of {shapes} shapes, {} against its description",
+        "requests to the carrier",
+        checked.wrong.len()
+    );
+    checked.wrong.into_iter().take(20).map(|why| format!("not as the carrier describes it: {why}")).collect()
 }
 
 fn print(soak: &Soak, table: &Table, left: &look::Left, accepted: usize) {

@@ -93,7 +93,8 @@ pub(super) enum Strike {
     Primary(usize),
     /// Rules of the world, as long as the strike lasts.
     Rules(Vec<Rule>),
-    /// The carrier lets so many calls a second out of its queue.
+    /// The carrier lets so small a share of the fleet's rate out of its queue. What it queued meanwhile keeps its places
+    /// after the strike, some seconds of it.
     Queue(f64),
 }
 
@@ -221,7 +222,7 @@ fn strike(name: &str, dice: &mut StdRng) -> (Strike, u64) {
         "archive-wire" => (Strike::Way(Way::Archive, wire), ms),
         "webhook-wire" => (Strike::Way(Way::Webhooks, wire), ms),
         "primary" => (Strike::Primary(dice.random_range(0..3)), 0),
-        "queue" => (Strike::Queue(2.0), 2_000),
+        "queue" => (Strike::Queue(0.25), 2_000),
         "dials" => {
             let refused = match dice.random_bool(0.5) {
                 true => status(429, Some(1), Some("20429")),

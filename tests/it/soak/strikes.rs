@@ -36,13 +36,18 @@ impl Blows {
 
     /// How often each.
     pub(super) fn shown(&self) -> String {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for blow in self.all() {
-            *counts.entry(blow.name).or_default() += 1;
-        }
-        let counts: Vec<String> = counts.into_iter().map(|(name, n)| format!("{n} {name}")).collect();
-        if counts.is_empty() { "nothing struck".to_owned() } else { counts.join(", ") }
+        shown(&self.all())
     }
+}
+
+/// How often each blow fell.
+pub(super) fn shown(blows: &[Blow]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for blow in blows {
+        *counts.entry(blow.name).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.into_iter().map(|(name, n)| format!("{n} {name}")).collect();
+    if counts.is_empty() { "nothing struck".to_owned() } else { counts.join(", ") }
 }
 
 /// Kills a node each second and starts it again at once; one api is always left, as in any fleet of two.
@@ -68,9 +73,17 @@ pub(super) async fn kills(rig: Arc<Rig>, soak: Soak, blows: Blows, stop: Cancell
         }
         let before = now_ms();
         let dead = rig.kill(i).await;
-        blows.add(if node.role == "api" { "api killed" } else { "worker killed" }, before, dead);
-        let rig = Arc::clone(&rig);
-        rising.spawn(async move { rig.ready(i).await });
+        if node.role == "worker" {
+            blows.add("worker killed", before, dead);
+        }
+        let (rig, blows) = (Arc::clone(&rig), blows.clone());
+        rising.spawn(async move {
+            rig.ready(i).await;
+            if rig.nodes[i].role == "api" {
+                // Of the carrier's requests some went to it until it served again.
+                blows.add("api killed", before, now_ms());
+            }
+        });
         while rising.try_join_next().is_some() {}
     }
     while rising.join_next().await.is_some() {}
@@ -94,8 +107,9 @@ pub(super) async fn steps(rig: Arc<Rig>, soak: Soak, blows: Blows, stop: Cancell
                 }
                 tokio::time::sleep(step.lasts).await;
             }
-            Strike::Queue(cps) => {
-                rig.sim.controls().change(|s| s.max_cps = Some(cps)).expect("a rate");
+            Strike::Queue(share) => {
+                let cps = Some(soak.cps * share);
+                rig.sim.controls().change(|s| s.max_cps = cps).expect("a rate");
                 tokio::time::sleep(step.lasts).await;
                 rig.sim.controls().change(|s| s.max_cps = None).expect("no rate");
             }
