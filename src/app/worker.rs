@@ -26,8 +26,13 @@ const LIVE_PER_SHARD: usize = 64;
 const URGENT_PER_SHARD: usize = 8;
 /// The most calls of campaigns that one round brings.
 const MOST: usize = 1_000;
-/// How soon a shard is looked at again in which nothing was due: what another node queued is seen within this time.
+/// How soon a shard is looked at again in which calls wait and none is due.
 const QUIET: Duration = Duration::from_millis(250);
+/// How soon a shard is looked at again in which nothing waits and of which nothing is heard: a message that tells of a new
+/// call may be lost. No longer than what the scripts pass over in silence, since it is due later than this.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Between two rounds, at least.
+const GAP: Duration = Duration::from_millis(5);
 /// Shards whose looks lie closer together than this are asked in one round.
 const TICK: Duration = Duration::from_millis(25);
 /// Between two rounds that bring calls of campaigns, where the rate is what limits them: shorter than a permit's horizon,
@@ -72,7 +77,7 @@ impl Round {
     fn new() -> Self {
         let now = Instant::now();
         // Spread, so that quiet shards are not all asked at the same moment.
-        let looks = (0..u32::from(SHARDS)).map(|i| now + QUIET * i / u32::from(SHARDS)).collect();
+        let looks = (0..u32::from(SHARDS)).map(|i| now + SWEEP * i / u32::from(SHARDS)).collect();
         let hopper = Hopper::new(rand::random());
         Self { hopper, looks, bring: now, urgent: now, swept: now, away: false }
     }
@@ -82,10 +87,11 @@ impl Round {
         let now = Instant::now();
         let under_way = claims.calls.iter().filter(|c| c.call.phase() != Phase::Queued).count();
         let due = Duration::from_millis(claims.next_due.saturating_sub(claims.now));
+        let longest = if claims.waiting.is_empty() { SWEEP } else { QUIET };
         let wait = match claims.next_due {
             _ if live > 0 && under_way >= live => Duration::ZERO,
-            0 => QUIET,
-            _ => due.clamp(TICK, QUIET),
+            0 => longest,
+            _ => due.clamp(TICK, longest),
         };
         let mut look = now + wait;
         if claims.urgent > 0 {
@@ -93,6 +99,13 @@ impl Round {
         }
         if let Some(at) = self.looks.get_mut(usize::from(shard.0)) {
             *at = look;
+        }
+    }
+
+    /// Something came up in a shard.
+    fn look_now(&mut self, shard: Shard) {
+        if let Some(at) = self.looks.get_mut(usize::from(shard.0)) {
+            *at = Instant::now();
         }
     }
 
@@ -125,9 +138,14 @@ impl Worker {
         let steps = Arc::new(Semaphore::new(worker.concurrency));
         let tasks = TaskTracker::new();
         let mut round = Round::new();
+        worker.dialer.store.listen(&stop);
+        let woken = &worker.dialer.store.wakes().calls;
         let (dialer, over) = (worker.dialer.clone(), stop.clone());
         tasks.spawn(async move { dialer.keep_reconciled(&over).await });
         while !stop.is_cancelled() {
+            for shard in woken.take() {
+                round.look_now(shard);
+            }
             let next = match worker.round(&mut round, &steps, &tasks, &stop).await {
                 Ok(next) => {
                     if std::mem::take(&mut round.away) {
@@ -144,6 +162,11 @@ impl Worker {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = tokio::time::sleep(if round.away { AWAY } else { GAP }) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = woken.wait() => {}
                 () = tokio::time::sleep_until(next.into()) => {}
             }
         }

@@ -94,6 +94,11 @@ pub struct Store {
     pub(super) clock: Clock,
     pub(super) campaigns: Arc<super::campaigns::Cache>,
     pub(super) asker: Arc<super::capacity::Asker>,
+    /// A connection of its own for what is told; made when somebody listens.
+    pub(super) subscriber: fred::clients::SubscriberClient,
+    pub(super) wakes: Arc<super::wake::Wakes>,
+    /// Events that waited when each shard's outbox was last looked at.
+    pub(super) backlog: Arc<super::outbox::Backlog>,
 }
 
 impl Store {
@@ -176,6 +181,7 @@ impl Store {
         });
         builder.set_policy(ReconnectPolicy::new_constant(0, 100));
         let pool = builder.build_pool(connections)?;
+        let subscriber = builder.build_subscriber_client()?;
         let durable = match config.wait_replicas {
             0 => None,
             _ => Some(builder.with_connection_config(|c| c.max_command_attempts = 1).build()?),
@@ -187,6 +193,9 @@ impl Store {
             clock,
             campaigns: Arc::default(),
             asker: Arc::default(),
+            subscriber,
+            wakes: Arc::default(),
+            backlog: Arc::default(),
         })
     }
 

@@ -25,6 +25,7 @@
 //! | `idempotency` | what a client's key was used for first |
 //! | `people` | one person's calls, found and erased |
 //! | `nodes` | the fleet: who lives, what is being retried |
+//! | `wake` | in which shards something came up, told from node to node |
 
 mod audit;
 mod calls;
@@ -53,6 +54,7 @@ mod suppression;
 pub(crate) mod testing;
 mod transcript;
 mod turns;
+mod wake;
 
 pub use audit::AuditHead;
 pub use calls::{Claimed, Claims, Submitted, Waiting, Wants};
@@ -67,9 +69,10 @@ pub use commit::{Applied, Committed};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use fence::Held;
 pub use nodes::Node;
-pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
+pub use outbox::{OutboxClaims, OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use preview::{Preview, WaitingCursor};
 pub use start::{Start, StartChecks, Started};
 pub use stats::{CallPage, Counters};
 pub use suppression::{ListCursor, Listed, Put, Scope, Suppression};
 pub use turns::{Resumed, TurnLease};
+pub use wake::{Wakes, Woken};
