@@ -108,12 +108,12 @@ impl Store {
 }
 
 async fn hear(subscriber: &SubscriberClient, wakes: &Wakes) {
-    let (mut messages, mut connected) = (subscriber.message_rx(), subscriber.reconnect_rx());
+    let mut messages = subscriber.message_rx();
     while let Err(error) = subscriber.init().await {
         tracing::debug!(%error, "nobody tells this node yet of work that comes up");
         tokio::time::sleep(AGAIN).await;
     }
-    let mut listens = false;
+    let (mut connected, mut listens) = (subscriber.reconnect_rx(), false);
     loop {
         if !listens {
             listens = subscriber.subscribe(CHANNEL).await.is_ok();
