@@ -4,6 +4,7 @@
 //! A dead endpoint stands in nobody's way: it has few places of its own, its breaker opens after some failures, and what
 //! waits for it is put back, which is no attempt.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,6 +28,8 @@ use crate::store::{OutboxClaims, OutboxEntry, Settle, Store, StoreError};
 
 /// Shards asked at once.
 const CLAIMS_AT_ONCE: usize = 2;
+/// Events of a call that are delivered one after the other under one lease, beside the first.
+const FOLLOWING: usize = 7;
 /// Endpoints of one shard that one claim takes.
 const ENDPOINTS: usize = 32;
 /// How long a shard is not looked at in which nothing is due and of which nothing is heard: a message that tells of a new
@@ -159,7 +162,7 @@ impl Pump {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Delivers all that is due now and waits for what becomes of it. Answers how many events were claimed, and when
+    /// Delivers all that is due now and waits for what becomes of it. Answers of how many calls events were claimed, and when
     /// the next is due (ms; 0 = nothing waits).
     ///
     /// # Errors
@@ -171,11 +174,10 @@ impl Pump {
             let asked = Instant::now();
             match self.claim(shard, &[]).await {
                 Ok(claims) => {
-                    claimed += claims.entries.len();
                     if claims.next_due > 0 && (next_due == 0 || claims.next_due < next_due) {
                         next_due = claims.next_due;
                     }
-                    self.send(shard, claims, asked, &mut tasks);
+                    claimed += self.send(shard, claims, asked, &mut tasks);
                 }
                 Err(error) => failed = Some(error),
             }
@@ -280,28 +282,44 @@ impl Pump {
 
     async fn claim(&self, shard: Shard, passed_over: &[String]) -> Result<OutboxClaims, StoreError> {
         let lease = self.inner.config.timeout + MARGIN + self.queue_time();
-        self.inner.store.outbox_look(shard, millis(lease), self.of_each(), ENDPOINTS, passed_over).await
+        let store = &self.inner.store;
+        store.outbox_look(shard, millis(lease), self.of_each(), ENDPOINTS, FOLLOWING, passed_over).await
     }
 
-    /// Sends what was claimed on its way.
-    fn send(&self, shard: Shard, claims: OutboxClaims, asked: Instant, tasks: &mut JoinSet<()>) {
-        self.inner.settling.expect(shard, claims.entries.len());
-        let start_by = asked + self.queue_time();
+    /// Sends what was claimed on its way, each call's events by themselves. Answers of how many calls.
+    fn send(&self, shard: Shard, claims: OutboxClaims, asked: Instant, tasks: &mut JoinSet<()>) -> usize {
+        let mut calls: Vec<VecDeque<OutboxEntry>> = Vec::new();
         for entry in claims.entries {
+            match calls.last_mut().filter(|call| call.front().is_some_and(|e| e.call_id == entry.call_id)) {
+                Some(call) => call.push_back(entry),
+                None => calls.push(VecDeque::from([entry])),
+            }
+        }
+        self.inner.settling.expect(shard, calls.len());
+        let (n, start_by) = (calls.len(), asked + self.queue_time());
+        for events in calls {
             let pump = self.clone();
             tasks.spawn(async move {
-                let (entry, verdict) = pump.handle(entry, start_by).await;
-                pump.inner.settling.settle(entry, verdict).await;
+                let verdicts = pump.handle(events, start_by).await;
+                pump.inner.settling.settle(shard, verdicts).await;
             });
         }
+        n
     }
 
-    /// One claimed event: a place, the breaker's leave, the delivery, the verdict. It must be on its way by `start_by`.
-    async fn handle(&self, entry: OutboxEntry, start_by: Instant) -> (OutboxEntry, Settle) {
+    /// The claimed events of a call: a place for them, then one after the other until one is not settled for good. Each
+    /// must be on its way by `start_by`.
+    async fn handle(
+        &self,
+        mut events: VecDeque<OutboxEntry>,
+        start_by: Instant,
+    ) -> Vec<(OutboxEntry, Settle)> {
         let inner = &self.inner;
-        let endpoint = inner.endpoints.get(&entry.endpoint);
+        let mut verdicts = Vec::with_capacity(events.len());
+        let Some(first) = events.pop_front() else { return verdicts };
+        let endpoint = inner.endpoints.get(&first.endpoint);
         let Ok(_seat) = endpoint.seats.try_acquire() else {
-            return (entry, Settle::Back(inner.clock.now() + PUT_BACK));
+            return vec![(first, Settle::Back(inner.clock.now() + PUT_BACK))];
         };
         let deadline = tokio::time::sleep_until(start_by);
         let places = async {
@@ -311,20 +329,34 @@ impl Pump {
         };
         let _places = tokio::select! {
             places = places => places,
-            () = deadline => return (entry, Settle::Back(inner.clock.now() + PUT_BACK)),
-            () = inner.stop.cancelled() => return (entry, Settle::Back(inner.clock.now())),
+            () = deadline => return vec![(first, Settle::Back(inner.clock.now() + PUT_BACK))],
+            () = inner.stop.cancelled() => return vec![(first, Settle::Back(inner.clock.now()))],
         };
-        let now = inner.clock.now();
-        if let Some(until) = endpoint.wait(now, &inner.config.breaker) {
-            if now.saturating_sub(entry.created_at) > LONGEST_PENDING {
-                let mut entry = entry;
-                entry.last_error.get_or_insert_with(|| "pending for more than 7 days".to_owned());
-                entry.settled_at = Some(now);
-                return (entry, Settle::Dead);
+        let mut next = Some(first);
+        while let Some(entry) = next.take() {
+            let (entry, verdict) = self.one(entry, &endpoint).await;
+            verdicts.push((entry, verdict));
+            let goes_on = matches!(verdict, Settle::Delivered | Settle::Dead);
+            if goes_on && Instant::now() < start_by && !inner.stop.is_cancelled() {
+                next = events.pop_front();
             }
-            return (entry, Settle::Back(until));
         }
-        self.deliver(entry, &endpoint).await
+        verdicts
+    }
+
+    /// One event: the breaker's leave, the delivery, the verdict.
+    async fn one(&self, mut entry: OutboxEntry, endpoint: &Endpoint) -> (OutboxEntry, Settle) {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let Some(until) = endpoint.wait(now, &inner.config.breaker) else {
+            return self.deliver(entry, endpoint).await;
+        };
+        if now.saturating_sub(entry.created_at) > LONGEST_PENDING {
+            entry.last_error.get_or_insert_with(|| "pending for more than 7 days".to_owned());
+            entry.settled_at = Some(now);
+            return (entry, Settle::Dead);
+        }
+        (entry, Settle::Back(until))
     }
 
     async fn deliver(&self, mut entry: OutboxEntry, endpoint: &Endpoint) -> (OutboxEntry, Settle) {

@@ -18,7 +18,7 @@ const TRIES: u32 = 3;
 /// One shard's.
 #[derive(Default)]
 struct Gathered {
-    /// Claimed and without a verdict.
+    /// Calls with events that were claimed and have no verdict.
     under_way: usize,
     verdicts: Vec<(OutboxEntry, Settle)>,
     /// Counts the times they were told: whoever lingers finds out whether somebody else told them.
@@ -41,29 +41,30 @@ impl Settling {
         with(&mut self.shards[at].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// So many events of a shard were claimed; each will have its verdict.
+    /// So many calls of a shard have events that were claimed; each will have its verdicts.
     pub(super) fn expect(&self, shard: Shard, n: usize) {
         self.of(shard, |its| its.under_way += n);
     }
 
-    /// Takes a verdict and answers once it was told, or left to somebody who will tell it.
-    pub(super) async fn settle(&self, entry: OutboxEntry, verdict: Settle) {
+    /// Takes the verdicts on a call's events, in their order, and answers once they were told, or left to somebody who
+    /// will tell them.
+    pub(super) async fn settle(&self, shard: Shard, verdicts: Vec<(OutboxEntry, Settle)>) {
         enum Next {
             Tell(Vec<(OutboxEntry, Settle)>),
             Linger(u64),
             Leave,
         }
-        let shard = entry.call_id.shard();
         let take = |its: &mut Gathered| {
             its.told += 1;
             std::mem::take(&mut its.verdicts)
         };
         let next = self.of(shard, |its| {
             its.under_way = its.under_way.saturating_sub(1);
-            its.verdicts.push((entry, verdict));
+            let first = its.verdicts.is_empty();
+            its.verdicts.extend(verdicts);
             if its.under_way == 0 || its.verdicts.len() >= MOST {
                 Next::Tell(take(its))
-            } else if its.verdicts.len() == 1 {
+            } else if first {
                 Next::Linger(its.told)
             } else {
                 Next::Leave

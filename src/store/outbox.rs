@@ -76,7 +76,7 @@ pub fn endpoint_of(url: &str) -> String {
 /// What a claim brought.
 #[derive(Debug, Default)]
 pub struct OutboxClaims {
-    /// Leased to us.
+    /// Leased to us; those of a call stand together, in their order.
     pub entries: Vec<OutboxEntry>,
     /// Redis' time, ms.
     pub now: Millis,
@@ -137,11 +137,13 @@ impl Store {
         per_endpoint: usize,
         endpoints: usize,
     ) -> Result<(Vec<OutboxEntry>, Millis), StoreError> {
-        let claims = self.outbox_look(shard, lease, per_endpoint, endpoints, &[]).await?;
+        let claims = self.outbox_look(shard, lease, per_endpoint, endpoints, 0, &[]).await?;
         Ok((claims.entries, claims.next_due))
     }
 
-    /// Claims events that are due in a shard, none of endpoints that are to be passed over.
+    /// Claims events that are due in a shard, none of endpoints that are to be passed over; behind each come up to
+    /// `following` later ones of its call to the same endpoint, which may be delivered once those before them are settled
+    /// for good.
     ///
     /// # Errors
     /// Where Redis does not answer.
@@ -151,11 +153,13 @@ impl Store {
         lease: Millis,
         per_endpoint: usize,
         endpoints: usize,
+        following: usize,
         passed_over: &[String],
     ) -> Result<OutboxClaims, StoreError> {
         let keys = vec![keys::outbox_due(shard), keys::outbox_count(shard)];
         let mut args =
             vec![keys::tag(shard), lease.to_string(), per_endpoint.to_string(), endpoints.to_string()];
+        args.push(following.to_string());
         args.extend_from_slice(passed_over);
         let answer = scripts::OUTBOX_CLAIM.run(self, keys, args).await?.into_array();
         let at = |i: usize| scripts::number(answer.get(i));
@@ -177,7 +181,7 @@ impl Store {
         Ok(settled == [true])
     }
 
-    /// Settles attempts of one shard in one step. Answers for each whether it was not settled before, and whether
+    /// Settles attempts of one shard in one step, those of a call in their order. Answers for each whether it was not settled before, and whether
     /// something is due in the shard now.
     ///
     /// # Errors

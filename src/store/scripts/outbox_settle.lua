@@ -32,7 +32,8 @@ for i = 4, #ARGV, 6 do
       redis.call('ZREM', queue(endpoint), id)
       redis.call('LPOP', list)
       local following = heads[2]
-      if following then
+      -- One whose own verdict comes next is not due in between.
+      if following and following ~= ARGV[i + 6] then
         local entry = redis.call('GET', 'OUTBOX:' .. tag .. ':' .. following)
         local its = entry and entry ~= '' and cjson.decode(entry).endpoint or endpoint
         redis.call('ZADD', queue(its), now, following)

@@ -213,6 +213,7 @@ scenarios! {
     write::events_go_in_order_and_die_and_return,
     write::a_shards_events_are_settled_in_one_step,
     write::what_comes_up_is_told,
+    write::a_calls_events_may_be_brought_together,
     waits::waiting_calls_are_counted_by_reason,
     waits::a_campaign_tries_again_as_it_says,
     waits::a_callback_is_a_call_of_its_campaign,

@@ -152,7 +152,7 @@ pub(super) async fn a_shards_events_are_settled_in_one_step(bed: &Bed) {
         // Two events each: the opt-out, then the end.
         bed.done_by(&bed.claimed(call).await, Event::OptedOut { words: "stop".into() }).await;
     }
-    let claim = || async { bed.store.outbox_look(shard, LONG, 10, 10, &[]).await.expect("redis answers") };
+    let claim = || async { bed.store.outbox_look(shard, LONG, 10, 10, 0, &[]).await.expect("redis answers") };
     let first = claim().await;
     assert_eq!((first.entries.len(), bed.store.outbox_backlog()), (4, 8));
     let passed_over = [first.entries[0].endpoint.clone()];
@@ -167,7 +167,7 @@ pub(super) async fn a_shards_events_are_settled_in_one_step(bed: &Bed) {
     assert_eq!(many().await.0, [false, false, true, true]);
     let counts = bed.store.outbox_counts().await.expect("counts");
     assert_eq!(counts, OutboxCounts { pending: 6, delivered: 1, dead: 1 });
-    let none = bed.store.outbox_look(shard, LONG, 10, 10, &passed_over).await.expect("redis answers");
+    let none = bed.store.outbox_look(shard, LONG, 10, 10, 5, &passed_over).await.expect("redis answers");
     assert!(none.entries.is_empty() && none.next_due > 0 && none.next_due <= none.now, "{none:?}");
     let mut second = claim().await.entries;
     second.sort_by_key(|entry| entry.kind.clone());
@@ -207,4 +207,24 @@ pub(super) async fn what_comes_up_is_told(bed: &Bed) {
     bed.done_by(&started, Event::HungUp { leg, cause, code: None, duration_s: Some(1) }).await;
     told(&wakes.calls, vec![shard]).await;
     stop.cancel();
+}
+
+pub(super) async fn a_calls_events_may_be_brought_together(bed: &Bed) {
+    let call = bed.claimed(&bed.call(1, None)).await;
+    let shard = call.id.shard();
+    bed.done_by(&call, Event::OptedOut { words: "stop".into() }).await;
+    let look = || async { bed.store.outbox_look(shard, LONG, 10, 10, 5, &[]).await.expect("redis answers") };
+    let both = look().await.entries;
+    let kinds: Vec<_> = both.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(kinds, ["opt_out", "call_failed"]);
+    assert!(look().await.entries.is_empty(), "leased together");
+    // The first fails: the second waits behind it, whatever is said of it.
+    let told = [(&both[0], Settle::Back(1)), (&both[1], Settle::Delivered)];
+    assert_eq!(bed.store.outbox_settle_many(shard, &told).await.expect("settled").0, [true, false]);
+    assert_eq!(look().await.entries.len(), 2);
+    let told = [(&both[0], Settle::Delivered), (&both[1], Settle::Delivered)];
+    assert_eq!(bed.store.outbox_settle_many(shard, &told).await.expect("settled"), (vec![true; 2], false));
+    let counts = bed.store.outbox_counts().await.expect("counts");
+    assert_eq!(counts, OutboxCounts { pending: 0, delivered: 2, dead: 0 });
+    assert!(look().await.entries.is_empty());
 }
