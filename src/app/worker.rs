@@ -87,7 +87,9 @@ impl Round {
         let now = Instant::now();
         let under_way = claims.calls.iter().filter(|c| c.call.phase() != Phase::Queued).count();
         let due = Duration::from_millis(claims.next_due.saturating_sub(claims.now));
-        let longest = if claims.waiting.is_empty() { SWEEP } else { QUIET };
+        // What was brought may go back to where it waited.
+        let quiet = claims.waiting.is_empty() && claims.calls.is_empty();
+        let longest = if quiet { SWEEP } else { QUIET };
         let wait = match claims.next_due {
             _ if live > 0 && under_way >= live => Duration::ZERO,
             0 => longest,

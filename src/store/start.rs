@@ -250,7 +250,6 @@ impl Store {
                     args.extend([call.id.to_string(), hex(call.head.epoch)]);
                 }
                 scripts::YIELD.run(self, vec![keys::due(shard), keys::active(shard)], args).await?;
-                self.wakes.calls.mark(shard);
             }
             Ok(())
         }));
@@ -314,7 +313,6 @@ impl Store {
             return Ok(());
         }
         let answer = scripts::DEFER.run(self, vec![keys::due(shard)], args).await?.into_array();
-        self.wakes.calls.mark(shard);
         for ((call, event), left) in asked.into_iter().zip(answer) {
             let left = scripts::text(&left);
             if !matches!(left.as_str(), "ok" | "gone")
