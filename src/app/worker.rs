@@ -26,8 +26,13 @@ const LIVE_PER_SHARD: usize = 64;
 const URGENT_PER_SHARD: usize = 8;
 /// The most calls of campaigns that one round brings.
 const MOST: usize = 1_000;
-/// How soon a shard is looked at again in which nothing was due: what another node queued is seen within this time.
+/// How soon a shard is looked at again in which calls wait and none is due.
 const QUIET: Duration = Duration::from_millis(250);
+/// How soon a shard is looked at again in which nothing waits and of which nothing is heard: a message that tells of a new
+/// call may be lost. No longer than what the scripts pass over in silence, since it is due later than this.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Between two rounds, at least.
+const GAP: Duration = Duration::from_millis(5);
 /// Shards whose looks lie closer together than this are asked in one round.
 const TICK: Duration = Duration::from_millis(25);
 /// Between two rounds that bring calls of campaigns, where the rate is what limits them: shorter than a permit's horizon,
@@ -80,7 +85,7 @@ impl Round {
     fn new() -> Self {
         let now = Instant::now();
         // Spread, so that quiet shards are not all asked at the same moment.
-        let looks = (0..u32::from(SHARDS)).map(|i| now + QUIET * i / u32::from(SHARDS)).collect();
+        let looks = (0..u32::from(SHARDS)).map(|i| now + SWEEP * i / u32::from(SHARDS)).collect();
         let hopper = Hopper::new(rand::random());
         Self { hopper, looks, bring: now, urgent: now, swept: now, away: false }
     }
@@ -90,10 +95,13 @@ impl Round {
         let now = Instant::now();
         let under_way = claims.calls.iter().filter(|c| c.call.phase() != Phase::Queued).count();
         let due = Duration::from_millis(claims.next_due.saturating_sub(claims.now));
+        // What was brought may go back to where it waited.
+        let quiet = claims.waiting.is_empty() && claims.calls.is_empty();
+        let longest = if quiet { SWEEP } else { QUIET };
         let wait = match claims.next_due {
             _ if live > 0 && under_way >= live => Duration::ZERO,
-            0 => QUIET,
-            _ => due.clamp(TICK, QUIET),
+            0 => longest,
+            _ => due.clamp(TICK, longest),
         };
         let mut look = now + wait;
         if claims.urgent > 0 {
@@ -101,6 +109,13 @@ impl Round {
         }
         if let Some(at) = self.looks.get_mut(usize::from(shard.0)) {
             *at = look;
+        }
+    }
+
+    /// Something came up in a shard.
+    fn look_now(&mut self, shard: Shard) {
+        if let Some(at) = self.looks.get_mut(usize::from(shard.0)) {
+            *at = Instant::now();
         }
     }
 
@@ -134,6 +149,8 @@ impl Worker {
         let steps = Steps { room: Arc::new(Semaphore::new(worker.concurrency)), stop: stop.clone(), give_up };
         let tasks = TaskTracker::new();
         let mut round = Round::new();
+        worker.dialer.store.listen(&stop);
+        let woken = &worker.dialer.store.wakes().calls;
         let (dialer, over) = (worker.dialer.clone(), stop.clone());
         tasks.spawn(async move { dialer.keep_reconciled(&over).await });
         while !stop.is_cancelled() {
@@ -143,6 +160,9 @@ impl Worker {
                     () = stop.cancelled() => break,
                     () = tokio::time::sleep(AWAY) => continue,
                 }
+            }
+            for shard in woken.take() {
+                round.look_now(shard);
             }
             let next = match worker.round(&mut round, &steps, &tasks, &stop).await {
                 Ok(next) => {
@@ -160,6 +180,11 @@ impl Worker {
             };
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = tokio::time::sleep(if round.away { AWAY } else { GAP }) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = woken.wait() => {}
                 () = tokio::time::sleep_until(next.into()) => {}
             }
         }

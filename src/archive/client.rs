@@ -8,7 +8,9 @@ use aws_config::BehaviorVersion;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{Region, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::config::{
+    Region, RequestChecksumCalculation, ResponseChecksumValidation, StalledStreamProtectionConfig,
+};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -99,6 +101,8 @@ impl Archive {
             .http_client(http)
             .region(Region::new(config.region))
             .timeout_config(timeouts)
+            // Every request has a time-out of its own, and what is streamed is watched at its source.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_config(
                 // Short waits: what lasts longer is the business of the caller's own schedule, which survives a restart.
                 RetryConfig::standard()

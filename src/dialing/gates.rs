@@ -13,6 +13,8 @@ use crate::store::{Feedback, Gate, GateKind, Store, StoreError};
 
 /// How often model and outbox are looked at.
 const EVERY: Duration = Duration::from_secs(1);
+/// Looks after which the outbox is counted again where little waits: it does not fill within that time.
+const FAR: u32 = 5;
 /// How long what was seen holds: a node that dies leaves no gate behind.
 const HOLDS: Millis = 3 * SECOND;
 /// Requests that one conversation makes of the model.
@@ -80,7 +82,7 @@ impl Gates {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut seen: Vec<Seen> = vec![None; self.models.len()];
-        let mut held = false;
+        let (mut held, mut far) = (false, 0_u32);
         let mut every = tokio::time::interval(EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -90,7 +92,11 @@ impl Gates {
             }
             let done = async {
                 self.model(&mut seen).await?;
-                self.outbox(&mut held).await
+                far = far.saturating_sub(1);
+                if far == 0 && !self.outbox(&mut held).await? {
+                    far = FAR;
+                }
+                Ok::<_, StoreError>(())
             };
             if let Err(error) = done.await {
                 // Redis is away: then nothing is dialed at all, and its own message says so.
@@ -124,8 +130,9 @@ impl Gates {
         }
     }
 
-    async fn outbox(&self, held: &mut bool) -> Result<(), StoreError> {
-        let Some(most) = self.max_backlog else { return Ok(()) };
+    /// Closes the outbox's gate where it must be. False: it will not have to for some time.
+    async fn outbox(&self, held: &mut bool) -> Result<bool, StoreError> {
+        let Some(most) = self.max_backlog else { return Ok(false) };
         let pending = u64::try_from(self.store.outbox_counts().await?.pending).unwrap_or(0);
         let holds = holds(*held, pending, most);
         if holds != std::mem::replace(held, holds) {
@@ -133,10 +140,11 @@ impl Gates {
             tracing::warn!(pending, most, "{said}");
         }
         if !holds {
-            return Ok(());
+            return Ok(pending.saturating_mul(4) >= most);
         }
         let until = self.clock.now() + HOLDS;
-        self.store.set_gate(Gate { kind: GateKind::Outbox, max_cps: 0.0, until }).await
+        self.store.set_gate(Gate { kind: GateKind::Outbox, max_cps: 0.0, until }).await?;
+        Ok(true)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::store::{Claims, Waiting};
 
 /// Calls of one campaign that one claim brings where others would do as well: few shards with many calls each cost less
 /// than many with one.
-const CHUNK: u64 = 16;
+const CHUNK: u64 = 32;
 /// How much wider than planned a campaign is drawn from whose calls turn out not to be open now.
 const WIDEST: u32 = 64;
 /// The most calls of a campaign that one round brings beyond its plan.

@@ -16,6 +16,9 @@ use crate::base::clock::{Millis, SECOND};
 
 /// How we introduce ourselves to receivers.
 pub const AGENT: &str = concat!("Carillon/", env!("CARGO_PKG_VERSION"));
+/// Connections to one endpoint that are kept while nothing is sent: as many as are used at once, or each batch would
+/// begin with handshakes.
+const CONNECTIONS: usize = 16;
 /// How much of an answer is read before the connection is given up; its content is never used.
 const DRAIN_BYTES: usize = 1_024;
 /// How long an answer's body may take once its status is known.
@@ -118,7 +121,7 @@ impl Deliverer {
             .referer(false)
             .connect_timeout(config.timeout)
             .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(8)
+            .pool_max_idle_per_host(CONNECTIONS)
             .build()?;
         Ok(Self { http, allow_private, timeout: config.timeout, secrets: config.secrets })
     }

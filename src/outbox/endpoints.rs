@@ -48,7 +48,18 @@ impl Endpoints {
                 breaker: Mutex::default(),
             })
         };
+        if let Some(endpoint) = known.get(name) {
+            return Arc::clone(endpoint);
+        }
         known.entry(name.to_owned()).or_insert_with(made).clone()
+    }
+
+    /// Those with fewer than `free` seats: what is claimed for them now would have to go back.
+    pub(super) fn full(&self, free: usize) -> Vec<String> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = free.min(self.places + self.waiting);
+        let full = known.iter().filter(|(_, endpoint)| endpoint.seats.available_permits() < free);
+        full.map(|(name, _)| name.clone()).collect()
     }
 }
 

@@ -7,4 +7,5 @@ mod endpoints;
 pub(crate) mod fuzz;
 pub mod guard;
 pub mod pump;
+mod settling;
 pub mod sign;

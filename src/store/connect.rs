@@ -109,6 +109,11 @@ pub struct Store {
     pub(super) campaigns: Arc<super::campaigns::Cache>,
     pub(super) asker: Arc<super::capacity::Asker>,
     pub(super) skew: Arc<super::skew::Skew>,
+    /// A connection of its own for what is told; made when somebody listens.
+    pub(super) subscriber: fred::clients::SubscriberClient,
+    pub(super) wakes: Arc<super::wake::Wakes>,
+    /// Events that waited when each shard's outbox was last looked at.
+    pub(super) backlog: Arc<super::outbox::Backlog>,
 }
 
 impl Store {
@@ -191,6 +196,7 @@ impl Store {
         });
         builder.set_policy(ReconnectPolicy::new_constant(0, 100));
         let pool = builder.build_pool(connections)?;
+        let subscriber = builder.build_subscriber_client()?;
         let durable = match config.wait_replicas {
             0 => None,
             _ => {
@@ -206,6 +212,9 @@ impl Store {
             campaigns: Arc::default(),
             asker: Arc::default(),
             skew: Arc::default(),
+            subscriber,
+            wakes: Arc::default(),
+            backlog: Arc::default(),
         })
     }
 

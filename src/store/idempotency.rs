@@ -5,7 +5,7 @@ use fred::prelude::*;
 
 use crate::base::clock::DAY;
 use crate::store::connect::{Store, StoreError};
-use crate::store::keys;
+use crate::store::{keys, scripts};
 
 /// How long a key is remembered, seconds.
 #[allow(clippy::cast_possible_wrap)]
@@ -19,11 +19,9 @@ impl Store {
     /// Where Redis does not answer; the key may be bound.
     pub async fn bind_repeat_key(&self, key: &str, fingerprint: &str) -> Result<String, StoreError> {
         let key = format!("{}:{key}", keys::fleet("IDEMPOTENCY"));
-        let client = self.client();
-        let _: Value =
-            client.set(&key, fingerprint, Some(Expiration::EX(TTL_S)), Some(SetOptions::NX), false).await?;
-        let bound: Option<String> = client.get(&key).await?;
-        bound.ok_or(StoreError::Protocol("GET IDEMPOTENCY"))
+        let args = vec![fingerprint.to_owned(), TTL_S.to_string()];
+        let bound = scripts::BIND.run(self, vec![key], args).await?;
+        bound.as_string().ok_or(StoreError::Protocol("bind"))
     }
 
     /// Keeps the answer to a request under a key, for as long as the key is remembered.

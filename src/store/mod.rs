@@ -26,6 +26,7 @@
 //! | `people` | one person's calls, found and erased |
 //! | `skew` | does this node's clock agree with Redis'? |
 //! | `nodes` | the fleet: who lives, what is being retried |
+//! | `wake` | in which shards something came up, told from node to node |
 
 mod audit;
 mod calls;
@@ -55,6 +56,7 @@ mod suppression;
 pub(crate) mod testing;
 mod transcript;
 mod turns;
+mod wake;
 
 pub use audit::AuditHead;
 pub use calls::{Claimed, Claims, Submitted, Waiting, Wants};
@@ -69,10 +71,11 @@ pub use commit::{Applied, Committed};
 pub use connect::{RedisConfig, RedisHealth, Store, StoreError};
 pub use fence::Held;
 pub use nodes::Node;
-pub use outbox::{OutboxCounts, OutboxEntry, Settle, endpoint_of};
+pub use outbox::{OutboxClaims, OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use preview::{Preview, WaitingCursor};
 pub use skew::TOLERATED as CLOCK_TOLERATED;
 pub use start::{Start, StartChecks, Started};
 pub use stats::{CallPage, Counters};
 pub use suppression::{ListCursor, Listed, Put, Scope, Suppression};
 pub use turns::{Resumed, TurnLease};
+pub use wake::{Wakes, Woken};

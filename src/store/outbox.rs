@@ -1,19 +1,21 @@
 //! Events on their way downstream. They are written by the commit that made them; here they are claimed, settled, and,
 //! once dead, listed and replayed.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use fred::prelude::*;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::base::clock::{DAY, Millis};
-use crate::domain::ids::{CallId, Shard};
+use crate::domain::ids::{CallId, SHARDS, Shard};
 use crate::domain::notice::Notice;
 use crate::store::connect::{Store, StoreError};
 use crate::store::{keys, scripts};
 
-/// How long a delivered event is remembered.
-const DELIVERED_TTL: Millis = 7 * DAY;
+/// How long a delivered event's id is kept, without its body: as long as a record that could tell of it once more.
+const DELIVERED_TTL: Millis = 2 * DAY;
 /// How long a dead letter waits to be replayed.
 const DEAD_TTL: Millis = 30 * DAY;
 
@@ -71,6 +73,34 @@ pub fn endpoint_of(url: &str) -> String {
     hex::encode(&Sha256::digest(origin.as_bytes())[..8])
 }
 
+/// What a claim brought.
+#[derive(Debug, Default)]
+pub struct OutboxClaims {
+    /// Leased to us; those of a call stand together, in their order.
+    pub entries: Vec<OutboxEntry>,
+    /// Redis' time, ms.
+    pub now: Millis,
+    /// When the shard's next event is due, ms; 0 = none waits. Not after `now`: more is due than was claimed.
+    pub next_due: Millis,
+}
+
+/// Pending events of each shard.
+pub(super) struct Backlog([AtomicI64; SHARDS as usize]);
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicI64::new(0)))
+    }
+}
+
+impl Backlog {
+    fn note(&self, shard: Shard, pending: i64) {
+        if let Some(known) = self.0.get(usize::from(shard.0)) {
+            known.store(pending, Ordering::Relaxed);
+        }
+    }
+}
+
 /// How an attempt is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
@@ -78,8 +108,10 @@ pub enum Settle {
     Delivered,
     /// It will not be tried again by itself.
     Dead,
-    /// It is due again then, ms.
+    /// It failed and is due again then, ms.
     Again(Millis),
+    /// It was not tried: due then, ms, as if it had not been claimed. The entry stays as it is written.
+    Back(Millis),
 }
 
 /// How many events stand where.
@@ -94,7 +126,7 @@ pub struct OutboxCounts {
 }
 
 impl Store {
-    /// Claims events that are due in a shard. Answers them with Redis' time and the next due time (0 = none).
+    /// Claims events that are due in a shard. Answers them with the next due time (0 = none).
     ///
     /// # Errors
     /// Where Redis does not answer.
@@ -105,17 +137,39 @@ impl Store {
         per_endpoint: usize,
         endpoints: usize,
     ) -> Result<(Vec<OutboxEntry>, Millis), StoreError> {
+        let claims = self.outbox_look(shard, lease, per_endpoint, endpoints, 0, &[]).await?;
+        Ok((claims.entries, claims.next_due))
+    }
+
+    /// Claims events that are due in a shard, none of endpoints that are to be passed over; behind each come up to
+    /// `following` later ones of its call to the same endpoint, which may be delivered once those before them are settled
+    /// for good.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub async fn outbox_look(
+        &self,
+        shard: Shard,
+        lease: Millis,
+        per_endpoint: usize,
+        endpoints: usize,
+        following: usize,
+        passed_over: &[String],
+    ) -> Result<OutboxClaims, StoreError> {
         let keys = vec![keys::outbox_due(shard), keys::outbox_count(shard)];
-        let args = vec![keys::tag(shard), lease.to_string(), per_endpoint.to_string(), endpoints.to_string()];
+        let mut args =
+            vec![keys::tag(shard), lease.to_string(), per_endpoint.to_string(), endpoints.to_string()];
+        args.push(following.to_string());
+        args.extend_from_slice(passed_over);
         let answer = scripts::OUTBOX_CLAIM.run(self, keys, args).await?.into_array();
-        let next = u64::try_from(scripts::number(answer.get(1))).unwrap_or(0);
-        let entries = answer
-            .get(2..)
-            .unwrap_or_default()
-            .chunks_exact(2)
-            .filter_map(|row| serde_json::from_str(&scripts::text(&row[1])).ok())
-            .collect();
-        Ok((entries, next))
+        let at = |i: usize| scripts::number(answer.get(i));
+        self.backlog.note(shard, at(2));
+        let entries = answer.get(3..).unwrap_or_default().iter();
+        Ok(OutboxClaims {
+            entries: entries.filter_map(|entry| serde_json::from_str(&entry.as_str()?).ok()).collect(),
+            now: u64::try_from(at(0)).unwrap_or(0),
+            next_due: u64::try_from(at(1)).unwrap_or(0),
+        })
     }
 
     /// Settles an attempt. False: it was settled before.
@@ -123,23 +177,49 @@ impl Store {
     /// # Errors
     /// Where Redis does not answer; the event comes due again when its lease ends.
     pub async fn outbox_settle(&self, entry: &OutboxEntry, verdict: Settle) -> Result<bool, StoreError> {
-        let shard = entry.call_id.shard();
-        let (word, due, ttl) = match verdict {
-            Settle::Delivered => ("delivered", 0, DELIVERED_TTL),
-            Settle::Dead => ("dead", 0, DEAD_TTL),
-            Settle::Again(due) => ("again", due, 0),
-        };
-        let args = vec![
-            entry.id.clone(),
-            entry.endpoint.clone(),
-            word.to_owned(),
-            serde_json::to_string(entry).unwrap_or_default(),
-            due.to_string(),
-            ttl.to_string(),
-            keys::tag(shard),
-        ];
-        let answer = scripts::OUTBOX_SETTLE.run(self, Self::outbox_keys(entry), args).await?;
-        Ok(scripts::number(Some(&answer)) == 1)
+        let (settled, _) = self.outbox_settle_many(entry.call_id.shard(), &[(entry, verdict)]).await?;
+        Ok(settled == [true])
+    }
+
+    /// Settles attempts of one shard in one step, those of a call in their order. Answers for each whether it was not settled before, and whether
+    /// something is due in the shard now.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; some may be settled, and may be settled again. The others come due when their leases
+    /// end.
+    pub async fn outbox_settle_many(
+        &self,
+        shard: Shard,
+        settled: &[(&OutboxEntry, Settle)],
+    ) -> Result<(Vec<bool>, bool), StoreError> {
+        let keys = vec![keys::outbox_due(shard), keys::outbox_count(shard), keys::outbox_dead(shard)];
+        let mut args = Vec::with_capacity(3 + 6 * settled.len());
+        args.extend([keys::tag(shard), DELIVERED_TTL.to_string(), DEAD_TTL.to_string()]);
+        for (entry, verdict) in settled {
+            let written = || serde_json::to_string(entry).unwrap_or_default();
+            let (word, due, text) = match verdict {
+                Settle::Delivered => ("delivered", 0, String::new()),
+                Settle::Dead => ("dead", 0, written()),
+                Settle::Again(due) => ("again", *due, written()),
+                Settle::Back(due) => ("again", *due, String::new()),
+            };
+            let (id, call, endpoint) = (entry.id.clone(), entry.call_id.to_string(), entry.endpoint.clone());
+            args.extend([id, call, endpoint, word.to_owned(), due.to_string(), text]);
+        }
+        let answer = scripts::OUTBOX_SETTLE.run(self, keys, args).await?.into_array();
+        let mut answer = answer.iter().map(|value| scripts::number(Some(value)) == 1);
+        let is_due = answer.next().unwrap_or(false);
+        let done: Vec<bool> = answer.collect();
+        if done.len() != settled.len() {
+            return Err(StoreError::Protocol("outbox_settle"));
+        }
+        Ok((done, is_due))
+    }
+
+    /// Events that waited when the shards were last looked at by this node: for a gauge.
+    #[must_use]
+    pub fn outbox_backlog(&self) -> i64 {
+        self.backlog.0.iter().map(|n| n.load(Ordering::Relaxed)).sum()
     }
 
     fn outbox_keys(entry: &OutboxEntry) -> Vec<String> {

@@ -38,6 +38,7 @@ macro_rules! scripts {
 
 scripts! {
     SUBMIT = "submit",
+    BIND = "bind",
     CLAIM = "claim",
     YIELD = "yield",
     HAND_BACK = "hand_back",

@@ -1,6 +1,7 @@
 //! A call in wrap-up: its objects are written in an order in which each may name the ones before it, then one commit
 //! says that they exist.
 
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::archive::{ArchiveError, keys};
@@ -128,9 +129,9 @@ impl WrapUp {
         change.call.body.setbacks = 0;
         // First: what has a status has to be found when its person asks to be forgotten.
         let whose = keys::person(&call.phone_hash, &call.id);
-        self.put_only(call, &whose, &documents::of_person(call)).await?;
+        self.put_only(call, &whose, documents::bytes(&documents::of_person(call))).await?;
         let status = documents::status(&change.call);
-        self.put_only(call, &keys::index(&call.id), &status).await?;
+        self.put_only(call, &keys::index(&call.id), documents::bytes(&status)).await?;
         fault::point("wrapup_before_commit");
         match self.store.commit(change, None).await? {
             Committed::Done(call, effects) => {
@@ -225,14 +226,15 @@ impl WrapUp {
         key: String,
         document: &Value,
     ) -> Result<(), Halt> {
-        self.put_only(call, &key, document).await?;
-        let sha256 = sha256(document);
+        let body = documents::bytes(document);
+        let sha256 = sha256(&body);
+        self.put_only(call, &key, body).await?;
         stored.push(Stored { artefact: Artefact { kind: kind.to_owned(), key }, sha256 });
         Ok(())
     }
 
-    async fn put_only(&self, call: &Call, key: &str, document: &Value) -> Result<(), Halt> {
-        self.archive.put_json(key, document).await.map_err(|error| {
+    async fn put_only(&self, call: &Call, key: &str, body: Bytes) -> Result<(), Halt> {
+        self.archive.put_bytes(key, body).await.map_err(|error| {
             log_archive(call, &error);
             Halt::Later
         })

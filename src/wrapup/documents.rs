@@ -1,6 +1,7 @@
 //! What is written to S3 about a call beside its outcome: the transcript, the audit record, the last word on its status.
 //! None of them holds the number, only its keyed hash.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -34,10 +35,15 @@ pub(super) enum Extracted {
     Failed(&'static str),
 }
 
-/// The SHA-256 of a document's bytes as the archive puts them, in hex.
-pub(super) fn sha256(document: &Value) -> String {
-    let bytes = serde_json::to_vec(document).unwrap_or_default();
-    hex::encode(Sha256::digest(&bytes))
+/// A document as it is put.
+pub(super) fn bytes(document: &Value) -> Bytes {
+    // A value is always written; its keys are text.
+    serde_json::to_vec(document).unwrap_or_default().into()
+}
+
+/// The SHA-256 of these bytes, in hex.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
 /// The moment the talk was over: the same whenever the wrap-up runs, unlike the present.

@@ -19,6 +19,13 @@ record = string.sub(record, 1, 8) .. string.sub(current, 9, 16) .. string.sub(re
 local before, after = string.sub(current, 25, 25), string.sub(record, 25, 25)
 local hash, short = string.sub(record, 39, 62), string.sub(id, 8)
 local live = {D = true, U = true, R = true, P = true}
+-- Wakes those who work on what is due, unless something was due before: then they are at it (see store/wake.rs).
+local function wake(kind, queue)
+  local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+  if not head[2] or tonumber(head[2]) > now then redis.call('PUBLISH', 'WAKE', kind .. string.sub(tag, 3, 4)) end
+end
+-- Whoever looks at a shard once a second learns of what is due later than this in time.
+local soon = now + 1000
 
 if plan.turn then
   local run = redis.call('HMGET', KEYS[4], 'run', 'token')
@@ -43,6 +50,7 @@ end
 if before == 'Q' and after == 'Q' and not plan.epoch then
   -- Something was learned of a call that waits: it goes on waiting where it stands, in its lane or under its lease.
 elseif plan.due > 0 then
+  if plan.due <= soon then wake('c', KEYS[2]) end
   redis.call('ZADD', KEYS[2], plan.due, id)
 else
   redis.call('ZREM', KEYS[2], id)
@@ -96,6 +104,7 @@ if plan.suppress then
       if its and string.sub(its, 25, 25) == 'Q' then
         local lane = string.match(its, '^([^\n]*)\n', 63)
         redis.call('LREM', 'READY:' .. tag .. ':' .. lane, 1, other)
+        wake('c', KEYS[2])
         redis.call('ZADD', KEYS[2], now, other)
       end
     end
@@ -109,6 +118,7 @@ for _, notice in ipairs(plan.notices or {}) do
   if redis.call('SET', key, notice.entry, 'NX') then
     redis.call('HINCRBY', KEYS[7], 'pending', 1)
     if redis.call('RPUSH', KEYS[12], notice.id) == 1 then
+      wake('o', KEYS[6])
       redis.call('ZADD', 'OUTBOX_EP:' .. tag .. ':' .. notice.endpoint, now, notice.id)
       redis.call('ZADD', KEYS[6], 'LT', now, notice.endpoint)
     end
@@ -129,6 +139,7 @@ if plan.child then
   local key = 'CALL_SESSION:' .. tag .. ':' .. plan.child.id
   if redis.call('EXISTS', key) == 0 then
     redis.call('SET', key, plan.child.record)
+    if plan.child.due <= soon then wake('c', KEYS[2]) end
     redis.call('ZADD', KEYS[2], plan.child.due, plan.child.id)
     local open = redis.call('HGET', KEYS[10], hash)
     local its = string.sub(plan.child.id, 8)

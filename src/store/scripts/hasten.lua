@@ -25,4 +25,5 @@ for i = 1, #page[2], 2 do
   end
 end
 out[2] = moved
+if moved > 0 then redis.call('PUBLISH', 'WAKE', 'c' .. string.sub(tag, 3, 4)) end
 return out

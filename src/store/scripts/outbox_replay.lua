@@ -12,5 +12,7 @@ redis.call('HINCRBY', KEYS[5], 'dead', -1)
 if redis.call('RPUSH', KEYS[4], ARGV[1]) == 1 then
   redis.call('ZADD', KEYS[3], now, ARGV[1])
   redis.call('ZADD', KEYS[2], 'LT', now, ARGV[2])
+  -- Hash tag "{sNN}": see store/wake.rs.
+  redis.call('PUBLISH', 'WAKE', 'o' .. string.match(KEYS[2], '{s(%d%d)}'))
 end
 return 1

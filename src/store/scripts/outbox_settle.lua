@@ -1,31 +1,56 @@
--- Settles one delivery: delivered, dead, or due again; the call's next event follows.
--- KEYS: 1 OUTBOX entry  2 OUTBOX_DUE  3 OUTBOX_EP queue  4 OUTBOX_CALL  5 OUTBOX_COUNT  6 OUTBOX_DEAD
--- ARGV: 1 event id  2 endpoint  3 "delivered" | "dead" | "again"  4 the entry as it is now  5 when it is due again (ms)
---       6 TTL (ms) of a settled entry  7 key tag "{sNN}"
--- RETURNS: 1 settled, 0 it was settled before
+-- Settles deliveries of one shard: delivered, dead, or due again; the next event of each call follows.
+-- KEYS: 1 OUTBOX_DUE  2 OUTBOX_COUNT  3 OUTBOX_DEAD
+-- ARGV: 1 key tag "{sNN}"  2 TTL (ms) of a delivered event's id  3 TTL (ms) of a dead letter
+--       then for each event: its id, its call, its endpoint, "delivered" | "dead" | "again", when it is due again (ms),
+--       the entry as it is now, or "" where it is delivered or stays as it was
+-- RETURNS: { 1 if something is due now, then for each event 1 settled, 0 it was settled before }
 -- IDEMPOTENT BY: the event id; a settled event stands no longer at the head of its call's list
-local id, endpoint, verdict = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('LINDEX', KEYS[4], 0) ~= id then return 0 end
+local tag = ARGV[1]
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-if verdict == 'again' then
-  redis.call('SET', KEYS[1], ARGV[4])
-  redis.call('ZADD', KEYS[3], ARGV[5], id)
-else
-  redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[6])
-  redis.call('ZREM', KEYS[3], id)
-  redis.call('LPOP', KEYS[4])
-  redis.call('HINCRBY', KEYS[5], 'pending', -1)
-  redis.call('HINCRBY', KEYS[5], verdict, 1)
-  if verdict == 'dead' then redis.call('ZADD', KEYS[6], now, id) end
-  local following = redis.call('LINDEX', KEYS[4], 0)
-  if following then
-    local entry = redis.call('GET', 'OUTBOX:' .. ARGV[7] .. ':' .. following)
-    local its = entry and cjson.decode(entry).endpoint or endpoint
-    redis.call('ZADD', 'OUTBOX_EP:' .. ARGV[7] .. ':' .. its, now, following)
-    redis.call('ZADD', KEYS[2], 'LT', now, its)
+local out, touched, counts = {0}, {}, {delivered = 0, dead = 0}
+local function queue(endpoint)
+  touched[endpoint] = true
+  return 'OUTBOX_EP:' .. tag .. ':' .. endpoint
+end
+for i = 4, #ARGV, 6 do
+  local id, endpoint, verdict, text = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 5]
+  local key, list = 'OUTBOX:' .. tag .. ':' .. id, 'OUTBOX_CALL:' .. tag .. ':' .. ARGV[i + 1]
+  local heads = redis.call('LRANGE', list, 0, 1)
+  if heads[1] ~= id then
+    out[#out + 1] = 0
+  else
+    out[#out + 1] = 1
+    if verdict == 'again' then
+      if text ~= '' then redis.call('SET', key, text) end
+      redis.call('ZADD', queue(endpoint), ARGV[i + 4], id)
+    else
+      -- What was delivered leaves its id: no commit may tell of it twice.
+      redis.call('SET', key, text, 'PX', verdict == 'dead' and ARGV[3] or ARGV[2])
+      if verdict == 'dead' then redis.call('ZADD', KEYS[3], now, id) end
+      counts[verdict] = counts[verdict] + 1
+      redis.call('ZREM', queue(endpoint), id)
+      redis.call('LPOP', list)
+      local following = heads[2]
+      -- One whose own verdict comes next is not due in between.
+      if following and following ~= ARGV[i + 6] then
+        local entry = redis.call('GET', 'OUTBOX:' .. tag .. ':' .. following)
+        local its = entry and entry ~= '' and cjson.decode(entry).endpoint or endpoint
+        redis.call('ZADD', queue(its), now, following)
+      end
+    end
   end
 end
-local head = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-if head[2] then redis.call('ZADD', KEYS[2], head[2], endpoint) else redis.call('ZREM', KEYS[2], endpoint) end
-return 1
+for endpoint in pairs(touched) do
+  local head = redis.call('ZRANGE', 'OUTBOX_EP:' .. tag .. ':' .. endpoint, 0, 0, 'WITHSCORES')
+  if head[2] then redis.call('ZADD', KEYS[1], head[2], endpoint) else redis.call('ZREM', KEYS[1], endpoint) end
+end
+for verdict, n in pairs(counts) do
+  if n > 0 then
+    redis.call('HINCRBY', KEYS[2], 'pending', -n)
+    redis.call('HINCRBY', KEYS[2], verdict, n)
+  end
+end
+local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if head[2] and tonumber(head[2]) <= now then out[1] = 1 end
+return out

@@ -23,7 +23,7 @@ local function holds(ban)
 end
 local listed = redis.call('EXISTS', KEYS[4]) == 1
 
-local out, fresh, lanes = {}, {}, {}
+local out, fresh, lanes, woken = {}, {}, {}, false
 for i = 6, #ARGV, 3 do
   local id, record, due = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   local hash, short, key = string.sub(record, 39, 62), string.sub(id, 8), session .. id
@@ -53,6 +53,7 @@ for i = 6, #ARGV, 3 do
     its.accepted = its.accepted + 1
     if due > now then
       redis.call('ZADD', KEYS[1], due, id)
+      woken = woken or due <= now + 1000
     else
       its[#its + 1] = id
     end
@@ -68,7 +69,8 @@ for lane, its in pairs(lanes) do
   for from = 1, #its, 500 do
     redis.call('RPUSH', 'READY:' .. tag .. ':' .. lane, unpack(its, from, math.min(from + 499, #its)))
   end
-  if #its > 0 then redis.call('SADD', KEYS[2], lane) end
+  -- A lane that was active is being looked at.
+  if #its > 0 and redis.call('SADD', KEYS[2], lane) == 1 then woken = true end
   if lane ~= '-' then
     redis.call('HINCRBY', 'STATS:' .. tag .. ':' .. base(lane), 'accepted', its.accepted)
   end
@@ -77,6 +79,7 @@ end
 for from = 1, #fresh, 64 do
   redis.call('ZADD', KEYS[3], now, table.concat(fresh, '', from, math.min(from + 63, #fresh)))
 end
+if woken then redis.call('PUBLISH', 'WAKE', 'c' .. string.sub(tag, 3, 4)) end
 if #fresh > 0 then
   redis.call('HINCRBY', KEYS[5], 'accepted', #fresh)
   redis.call('EXPIRE', KEYS[5], 3456000)

@@ -13,6 +13,7 @@ local function holds(entry)
   local expires = expiry(entry)
   return expires == 0 or expires > now
 end
+local hastened = false
 -- The person's calls: hastens those that wait (of one campaign, where it is named), counts those that are out.
 local function hasten(hash, campaign)
   local legs = 0
@@ -25,6 +26,7 @@ local function hasten(hash, campaign)
       if campaign == '' or string.gsub(lane, '[+~]$', '') == campaign then
         redis.call('LREM', 'READY:' .. tag .. ':' .. lane, 1, id)
         redis.call('ZADD', KEYS[2], now, id)
+        hastened = true
       end
     end
   end
@@ -61,4 +63,5 @@ for i = 3, #ARGV, 4 do
   out[#out + 1] = legs
 end
 if changed then redis.call('INCR', KEYS[3]) end
+if hastened then redis.call('PUBLISH', 'WAKE', 'c' .. string.sub(tag, 3, 4)) end
 return out

@@ -1,11 +1,15 @@
 //! The write door and what goes through it: the person's checks, the do-not-call list, the outbox.
 
+use std::time::Duration;
+
 use carillon::base::clock::{Clock, DAY, HOUR};
 use carillon::domain::call::{Event, HangUpCause, Phase};
-use carillon::domain::ids::CampaignId;
-use carillon::store::{Applied, Committed, OutboxCounts, Scope, Settle, Started};
+use carillon::domain::ids::{CampaignId, Shard};
+use carillon::store::{Applied, Committed, OutboxCounts, Scope, Settle, Started, Store, Woken};
+use tokio_util::sync::CancellationToken;
 
-use super::{Bed, LONG, key, leg};
+use super::{Bed, LONG, config, key, leg};
+use crate::support::until;
 
 pub(super) async fn a_stale_epoch_never_writes(bed: &Bed) {
     let ours = bed.claimed(&bed.call(1, None)).await;
@@ -139,4 +143,88 @@ pub(super) async fn events_go_in_order_and_die_and_return(bed: &Bed) {
     assert!(bed.store.outbox_replay(&first[0].id).await.expect("no more").is_none());
     assert_eq!(claim().await[0].id, first[0].id);
     assert_eq!(counts().await, OutboxCounts { pending: 1, delivered: 1, dead: 0 });
+}
+
+pub(super) async fn a_shards_events_are_settled_in_one_step(bed: &Bed) {
+    let calls = bed.calls_in(bed.call(1, None).id.shard(), 4, None);
+    let shard = calls[0].id.shard();
+    for call in &calls {
+        // Two events each: the opt-out, then the end.
+        bed.done_by(&bed.claimed(call).await, Event::OptedOut { words: "stop".into() }).await;
+    }
+    let claim = || async { bed.store.outbox_look(shard, LONG, 10, 10, 0, &[]).await.expect("redis answers") };
+    let first = claim().await;
+    assert_eq!((first.entries.len(), bed.store.outbox_backlog()), (4, 8));
+    let passed_over = [first.entries[0].endpoint.clone()];
+    let later = Clock::System.now() + DAY;
+    let verdicts = [Settle::Delivered, Settle::Dead, Settle::Again(later), Settle::Back(1)];
+    let mut tried = first.entries.clone();
+    tried.iter_mut().for_each(|entry| entry.attempts += 1);
+    let asked: Vec<_> = tried.iter().zip(verdicts).collect();
+    let many = async || bed.store.outbox_settle_many(shard, &asked).await.expect("settled");
+    assert_eq!(many().await, (vec![true; 4], true));
+    // What is settled for good is not settled again; what is due again may be put off once more.
+    assert_eq!(many().await.0, [false, false, true, true]);
+    let counts = bed.store.outbox_counts().await.expect("counts");
+    assert_eq!(counts, OutboxCounts { pending: 6, delivered: 1, dead: 1 });
+    let none = bed.store.outbox_look(shard, LONG, 10, 10, 5, &passed_over).await.expect("redis answers");
+    assert!(none.entries.is_empty() && none.next_due > 0 && none.next_due <= none.now, "{none:?}");
+    let mut second = claim().await.entries;
+    second.sort_by_key(|entry| entry.kind.clone());
+    let kinds: Vec<_> = second.iter().map(|entry| (entry.kind.as_str(), entry.attempts)).collect();
+    assert_eq!(kinds, [("call_failed", 0), ("call_failed", 0), ("opt_out", 0)], "put back is no attempt");
+    // Of what was delivered the id is left, and nothing of the call.
+    let left = format!("OUTBOX:{{s{:02}}}:{}", shard.0, first.entries[0].id);
+    assert_eq!(bed.redis.cmd(&["GET", &left]).await.text().as_deref(), Some(""));
+    assert!((1..=172_800_000).contains(&bed.redis.cmd(&["PTTL", &left]).await.int()));
+    let dead = bed.store.outbox_dead(10).await.expect("dead");
+    assert_eq!((dead.len(), dead[0].attempts, dead[0].body.is_empty()), (1, 1, false));
+}
+
+pub(super) async fn what_comes_up_is_told(bed: &Bed) {
+    let other = Store::connect(config(bed.redis.url(), b"a key of the tests"), Clock::System).await;
+    let (other, stop) = (other.expect("redis answers"), CancellationToken::new());
+    other.listen(&stop);
+    let wakes = other.wakes();
+    let told = async |woken: &Woken, of: Vec<Shard>| {
+        let all = || async { (woken.take().collect::<Vec<_>>() == of).then_some(()) };
+        until("the other node to be told", Duration::from_secs(20), all).await;
+    };
+    let call = bed.call(1, None);
+    let shard = call.id.shard();
+    // Whoever begins to listen looks everywhere.
+    for woken in [&wakes.calls, &wakes.outbox] {
+        told(woken, Shard::all().collect()).await;
+    }
+    bed.submit(&call).await;
+    told(&wakes.calls, vec![shard]).await;
+    let claimed = bed.claims(shard, LONG).await.calls.remove(0).call;
+    let started = bed.started(&claimed).await;
+    let (leg, cause) = (leg(&started), HangUpCause::Completed);
+    let talking = bed.done_by(&started, Event::Answered(leg.clone())).await;
+    bed.done_by(&talking, Event::OptedOut { words: "stop".into() }).await;
+    told(&wakes.outbox, vec![shard]).await;
+    bed.done_by(&started, Event::HungUp { leg, cause, code: None, duration_s: Some(1) }).await;
+    told(&wakes.calls, vec![shard]).await;
+    stop.cancel();
+}
+
+pub(super) async fn a_calls_events_may_be_brought_together(bed: &Bed) {
+    let call = bed.claimed(&bed.call(1, None)).await;
+    let shard = call.id.shard();
+    bed.done_by(&call, Event::OptedOut { words: "stop".into() }).await;
+    let look = || async { bed.store.outbox_look(shard, LONG, 10, 10, 5, &[]).await.expect("redis answers") };
+    let both = look().await.entries;
+    let kinds: Vec<_> = both.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(kinds, ["opt_out", "call_failed"]);
+    assert!(look().await.entries.is_empty(), "leased together");
+    // The first fails: the second waits behind it, whatever is said of it.
+    let told = [(&both[0], Settle::Back(1)), (&both[1], Settle::Delivered)];
+    assert_eq!(bed.store.outbox_settle_many(shard, &told).await.expect("settled").0, [true, false]);
+    assert_eq!(look().await.entries.len(), 2);
+    let told = [(&both[0], Settle::Delivered), (&both[1], Settle::Delivered)];
+    assert_eq!(bed.store.outbox_settle_many(shard, &told).await.expect("settled"), (vec![true; 2], false));
+    let counts = bed.store.outbox_counts().await.expect("counts");
+    assert_eq!(counts, OutboxCounts { pending: 0, delivered: 2, dead: 0 });
+    assert!(look().await.entries.is_empty());
 }
