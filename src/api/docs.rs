@@ -45,6 +45,7 @@ use crate::api::{
         people::erase,
         outbox::dead,
         outbox::replay,
+        outbox::replay_all,
         analytics::analytics,
         system::stats,
         health::health,

@@ -220,6 +220,7 @@ pub fn router(api: Api) -> Router {
         )
         .route("/api/people/{phone}", get(people::export).delete(people::erase))
         .route("/api/outbox/dead", get(outbox::dead))
+        .route("/api/outbox/dead/replay", post(outbox::replay_all))
         .route("/api/outbox/dead/{event_id}/replay", post(outbox::replay))
         .route("/api/analytics", get(analytics::analytics))
         .route("/api/system/stats", get(system::stats))

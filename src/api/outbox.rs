@@ -12,7 +12,7 @@ use crate::api::App;
 use crate::api::fields::Query;
 use crate::api::problems::{Kind, Problem, ProblemBody};
 use crate::base::clock::rfc3339;
-use crate::store::OutboxEntry;
+use crate::store::{OutboxEntry, endpoint_of};
 
 /// An event that was given up.
 #[derive(Serialize, ToSchema)]
@@ -73,6 +73,40 @@ pub(super) async fn dead(
     query.finish()?;
     let entries = app.store().outbox_dead(limit).await?;
     Ok(Json(DeadLetters { dead: entries.into_iter().map(DeadLetter::from).collect() }))
+}
+
+/// What became of dead letters that were all to be tried again.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ReplayedAll {
+    /// So many are pending again.
+    replayed: usize,
+    /// So many are dead still, of all receivers.
+    dead: i64,
+}
+
+/// Try to deliver dead letters again: all of them, or those of one receiver, e.g. after it was away for long. Each keeps
+/// its own id, has a full set of attempts, and a call's events keep their order. Ask again while `replayed` is the limit.
+#[utoipa::path(post, path = "/api/outbox/dead/replay", tag = "webhooks", security(("api_key" = [])),
+    params(("limit" = Option<usize>, Query, description = "1 to 10000, by default 1000"),
+        ("receiver" = Option<String>, Query,
+            description = "a URL of the receiver's, of which scheme, host and port count; all receivers by default")),
+    responses((status = 202, body = ReplayedAll), (status = 400, body = ProblemBody),
+        (status = 401, body = ProblemBody), (status = 503, body = ProblemBody)))]
+pub(super) async fn replay_all(
+    State(app): State<Arc<App>>,
+    RawQuery(query): RawQuery,
+) -> Result<(StatusCode, Json<ReplayedAll>), Problem> {
+    let mut query = Query::parse(query.as_deref());
+    let limit = query.number_in("limit", 1, 10_000, 1_000);
+    let receiver = query.text("receiver");
+    if receiver.as_deref().is_some_and(|text| !url::Url::parse(text).is_ok_and(|url| url.has_host())) {
+        query.wrong("receiver", "is not a URL with a host");
+    }
+    query.finish()?;
+    let endpoint = receiver.as_deref().map(endpoint_of);
+    let replayed = app.store().outbox_replay_all(limit, endpoint.as_deref()).await?;
+    let dead = app.store().outbox_counts().await?.dead;
+    Ok((StatusCode::ACCEPTED, Json(ReplayedAll { replayed, dead })))
 }
 
 /// A dead letter that lives again.

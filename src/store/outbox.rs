@@ -306,17 +306,41 @@ impl Store {
                 continue;
             }
             let Some(mut entry) = self.outbox_entry(shard, id).await? else { continue };
-            entry.attempts = 0;
-            entry.settled_at = None;
-            let args = vec![
-                entry.id.clone(),
-                entry.endpoint.clone(),
-                serde_json::to_string(&entry).unwrap_or_default(),
-            ];
-            let answer = scripts::OUTBOX_REPLAY.run(self, Self::outbox_keys(&entry), args).await?;
-            return Ok((scripts::number(Some(&answer)) == 1).then_some(entry));
+            return Ok(self.outbox_revive(&mut entry).await?.then_some(entry));
         }
         Ok(None)
+    }
+
+    /// Brings back at most `limit` dead letters, of each call in their order, those to `endpoint` (see [`endpoint_of`])
+    /// alone where one is named. Answers how many.
+    ///
+    /// # Errors
+    /// Where Redis does not answer; some may have been brought back, and the same may be asked again.
+    pub async fn outbox_replay_all(&self, limit: usize, endpoint: Option<&str>) -> Result<usize, StoreError> {
+        let mut replayed = 0;
+        for shard in Shard::all() {
+            let dead = keys::outbox_dead(shard);
+            let ids: Vec<String> = self.client().zrange(dead, 0, -1, None, false, None, false).await?;
+            for id in ids {
+                if replayed >= limit {
+                    return Ok(replayed);
+                }
+                let Some(mut entry) = self.outbox_entry(shard, &id).await? else { continue };
+                let wanted = endpoint.is_none_or(|wanted| wanted == entry.endpoint);
+                replayed += usize::from(wanted && self.outbox_revive(&mut entry).await?);
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// Back into its queue, its attempts counted anew. False: it is no dead letter any more.
+    async fn outbox_revive(&self, entry: &mut OutboxEntry) -> Result<bool, StoreError> {
+        entry.attempts = 0;
+        entry.settled_at = None;
+        let text = serde_json::to_string(entry).unwrap_or_default();
+        let args = vec![entry.id.clone(), entry.endpoint.clone(), text];
+        let answer = scripts::OUTBOX_REPLAY.run(self, Self::outbox_keys(entry), args).await?;
+        Ok(scripts::number(Some(&answer)) == 1)
     }
 }
 

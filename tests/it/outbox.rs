@@ -17,7 +17,7 @@ use carillon::outbox::breaker::BreakerPolicy;
 use carillon::outbox::deliver::{DeliverConfig, Deliverer};
 use carillon::outbox::pump::{Pump, PumpConfig};
 use carillon::outbox::sign::SigningSecret;
-use carillon::store::{Applied, RedisConfig, Store};
+use carillon::store::{Applied, OutboxEntry, RedisConfig, Store};
 use secrecy::SecretBox;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -192,6 +192,40 @@ async fn too_many_failures_make_a_dead_letter_that_can_be_replayed() {
     assert_eq!(receiver.kinds().last().map(String::as_str), Some("opt_out"));
     assert_eq!(receiver.ids().last(), receiver.ids().first(), "the same id");
     assert_eq!(world.counts().await, (0, 2, 0));
+}
+
+#[tokio::test]
+async fn all_dead_letters_of_a_receiver_are_replayed_in_the_order_of_their_calls() {
+    let mut world = World::start().await;
+    let (receiver, url) = Receiver::start(&[410, 410, 410, 410]).await;
+    let (other, elsewhere) = Receiver::start(&[410, 410]).await;
+    world.two_events(&url).await;
+    world.two_events(&elsewhere).await;
+    world.two_events(&url).await;
+    let pump = world.pump(hasty(), CancellationToken::new());
+    drain(&world, &pump).await;
+    assert_eq!(world.counts().await, (0, 0, 6));
+    let letters = world.store.outbox_dead(10).await.expect("dead letters");
+
+    let endpoint = carillon::store::endpoint_of(&url);
+    let replay = |limit| world.store.outbox_replay_all(limit, Some(&endpoint));
+    assert_eq!(replay(3).await.expect("Redis answers"), 3);
+    assert_eq!(replay(3).await.expect("Redis answers"), 1, "what is left of this receiver");
+    assert_eq!(replay(3).await.expect("Redis answers"), 0);
+    drain(&world, &pump).await;
+    assert_eq!(world.counts().await, (0, 4, 2), "the other receiver's are dead still");
+    assert_eq!((receiver.ids().len(), other.ids().len()), (8, 2));
+    let again = receiver.ids().split_off(4);
+    let place = |letter: &OutboxEntry| again.iter().position(|id| *id == letter.id).expect("replayed");
+    for first in letters.iter().filter(|l| l.endpoint == endpoint && l.kind == "opt_out") {
+        let second =
+            letters.iter().find(|l| l.call_id == first.call_id && l.id != first.id).expect("two each");
+        assert!(place(first) < place(second), "{again:?}");
+    }
+
+    assert_eq!(world.store.outbox_replay_all(9, None).await.expect("Redis answers"), 2);
+    drain(&world, &pump).await;
+    assert_eq!(world.counts().await, (0, 6, 0));
 }
 
 #[tokio::test]

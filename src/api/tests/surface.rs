@@ -60,6 +60,9 @@ async fn every_error_is_a_problem() {
     f.ask(json_request("/api/suppressions", "{")).await.is(400).is_problem("malformed_json");
     f.ask(json_request("/api/suppressions", "[]")).await.is(422).is_problem("invalid_request");
     f.send(Method::POST, "/api/outbox/dead/evt_x/replay").await.is(404).is_problem("unknown_event");
+    f.send(Method::POST, "/api/outbox/dead/replay?receiver=nobody").await.is(400).is_problem("invalid_query");
+    let none = f.send(Method::POST, "/api/outbox/dead/replay?receiver=https://a.test").await;
+    assert_eq!(none.is(202).body["replayed"], 0);
     f.get("/problems/unknown_call").await.is(200);
     f.get("/problems/none").await.is(404).is_problem("not_found");
 }
