@@ -51,11 +51,13 @@ fn expand(token: &str, found: &mut Vec<String>) {
 
 /// Where `phrase` (words separated by spaces, contractions written out) begins in `words`.
 pub(crate) fn find(words: &[String], phrase: &str) -> Option<usize> {
-    let phrase: Vec<&str> = phrase.split_whitespace().collect();
-    if phrase.is_empty() || phrase.len() > words.len() {
-        return None;
-    }
-    words.windows(phrase.len()).position(|window| window.iter().zip(&phrase).all(|(a, b)| a == b))
+    let mut rest = phrase.split_whitespace();
+    let first = rest.next()?;
+    // Hundreds of phrases are looked for in every answer, and most of them not even begin in it.
+    (0..words.len()).filter(|at| words[*at] == first).find(|at| {
+        let mut heard = words[at + 1..].iter();
+        rest.clone().all(|word| heard.next().is_some_and(|heard| heard == word))
+    })
 }
 
 /// Does `phrase` occur in `words`, word for word?

@@ -135,7 +135,7 @@ fn unconfirmed(
     if let Some(leg) = call.legs.iter().find(|leg| leg.attempt.as_deref() == Some(attempt)) {
         return Err(format!("the carrier has it as {} ({})", leg.sid, leg.status));
     }
-    let at = record.body["dialed_at"].as_u64().unwrap_or(0);
+    let at = record.dialed_at();
     let mark = format!("attempt={attempt}");
     // An attempt that was refused for now is dialed again as the same one: what came before is another story.
     let of_attempt = |create: &&&Create| {

@@ -47,6 +47,11 @@ impl Record {
         self.body["n"].as_u64().unwrap_or(1)
     }
 
+    /// When its newest attempt was dialed, ms; of a call that was.
+    pub(super) fn dialed_at(&self) -> u64 {
+        self.body["d"].as_u64().expect("a call that was dialed says when")
+    }
+
     /// A call that another one asked for.
     pub(super) fn is_child(&self) -> bool {
         self.body.get("parent").is_some()
@@ -55,8 +60,7 @@ impl Record {
     /// Is what the carrier recorded still to be stored or deleted? Failures space the tries to some minutes.
     pub(super) fn fetches_recording(&self) -> bool {
         let strays = self.body["stray_recordings"].as_array().is_some_and(|all| !all.is_empty());
-        self.due > 0
-            && (strays || matches!(self.body["recording"]["status"].as_str(), Some("ready" | "running")))
+        self.due > 0 && (strays || matches!(self.body["r"]["status"].as_str(), Some("ready" | "running")))
     }
 
     /// Open, and due only when somebody wanted to be called.
