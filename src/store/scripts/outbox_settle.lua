@@ -27,7 +27,8 @@ for i = 4, #ARGV, 6 do
     else
       -- What was delivered leaves its id: no commit may tell of it twice.
       redis.call('SET', key, text, 'PX', verdict == 'dead' and ARGV[3] or ARGV[2])
-      if verdict == 'dead' then redis.call('ZADD', KEYS[3], now, id) end
+      -- A call's events that died together keep their order, for when they are all brought back.
+      if verdict == 'dead' then redis.call('ZADD', KEYS[3], now + i / 1000, id) end
       counts[verdict] = counts[verdict] + 1
       redis.call('ZREM', queue(endpoint), id)
       redis.call('LPOP', list)
