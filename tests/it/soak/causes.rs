@@ -72,9 +72,16 @@ fn carrier_failed(evidence: &Evidence<'_>, kind: Kind, leg: &Leg) -> Result<Stri
 /// The agent apologised: the model failed in that very turn, or the turn was kept waiting until it was given up.
 fn model(evidence: &Evidence<'_>, leg: &Leg) -> Result<String, String> {
     let words = |fetch: &Fetch| fetch.form.iter().find(|(n, _)| n == "SpeechResult").map(|(_, v)| plain(v));
-    let asked = leg.fetches.iter().rev().find(|fetch| words(fetch).is_some()).or(leg.fetches.first());
-    let Some(asked) = asked else { return Err("it was never asked for an answer".to_owned()) };
-    let heard = words(asked).unwrap_or_default();
+    let spoken: Vec<&Fetch> = leg.fetches.iter().filter(|fetch| words(fetch).is_some()).collect();
+    let Some(last) = spoken.last().copied().or(leg.fetches.first()) else {
+        return Err("it was never asked for an answer".to_owned());
+    };
+    let heard = words(last).unwrap_or_default();
+    // A request that was not answered (its api was killed) is made again: the turn began with the first of them.
+    let failed = |fetch: &Fetch| fetch.status.is_none_or(|status| status >= 300);
+    let again = |pair: &[&Fetch]| failed(pair[0]) && words(pair[0]) == words(pair[1]);
+    let tries = spoken.windows(2).rev().take_while(|pair| again(pair)).count();
+    let asked = spoken.len().checked_sub(tries + 1).map_or(last, |first| spoken[first]);
     let end = leg.ended_at.unwrap_or(u64::MAX);
     // Both clocks are this machine's.
     let strikes = evidence.book.model_struck.iter().filter(|struck| {
@@ -92,9 +99,14 @@ fn model(evidence: &Evidence<'_>, leg: &Leg) -> Result<String, String> {
             Ok(format!("its turn was kept waiting ({})", blow.name))
         }
         (n, _) => Err(format!(
-            "the model failed {n} times in its last turn ({:?}), which took {} ms",
+            "the model failed {n} times in its last turn ({:?}), which took {} ms in {} requests: {:?}",
             strikes.iter().flat_map(|struck| &struck.faults).collect::<Vec<_>>(),
-            end.saturating_sub(asked.at)
+            end.saturating_sub(asked.at),
+            tries + 1,
+            leg.fetches
+                .iter()
+                .map(|f| (f.at, f.status, f.took_ms, f.url.split('?').nth(1)))
+                .collect::<Vec<_>>()
         )),
     }
 }
