@@ -116,7 +116,7 @@ async fn what_is_served_is_described() {
     let f = Fixture::start().await;
     let description = f.get("/openapi.json").await;
     let paths = description.is(200).body["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 29, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 30, "{:?}", paths.keys());
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
