@@ -40,6 +40,7 @@ use futures::future::LocalBoxFuture;
 use kit::support;
 use options::Options;
 use report::Report;
+use stage::Build;
 
 /// What every section works with.
 pub(crate) struct Bench {
@@ -47,6 +48,10 @@ pub(crate) struct Bench {
     pub(crate) http: HttpFloor,
     pub(crate) report: Report,
 }
+
+/// The sections that reach the nodes over HTTP alone, so that any build of the program can be measured by them. The
+/// others prepare Redis through the store of this build.
+const FOR_ANY_BUILD: [&str; 4] = ["start", "initiate", "intake", "call"];
 
 type Section = for<'a> fn(&'a mut Bench) -> LocalBoxFuture<'a, ()>;
 
@@ -70,6 +75,8 @@ async fn measure(options: Options) -> ExitCode {
         eprintln!("--section {unknown}: one of {}", known.join(", "));
         return ExitCode::from(2);
     }
+    let own = Build { program: None, env: options.env.clone() };
+    stage::measure_build(own.clone());
     let mut bench = Bench { options, http: HttpFloor::default(), report: Report::default() };
     for run in 1..=bench.options.runs {
         let watch = machine::Watch::start();
@@ -81,9 +88,21 @@ async fn measure(options: Options) -> ExitCode {
         );
         bench.http = floor::measure(&bench.options, &mut bench.report).await;
         for (name, section) in SECTIONS {
-            if bench.options.sections.is_empty() || bench.options.sections.iter().any(|s| s == name) {
+            if !bench.options.sections.is_empty() && !bench.options.sections.iter().any(|s| s == name) {
+                continue;
+            }
+            section(&mut bench).await;
+            if !FOR_ANY_BUILD.contains(&name) {
+                continue;
+            }
+            for program in bench.options.against.clone() {
+                bench.report.build = Some(program.display().to_string());
+                let env = bench.options.env.clone();
+                stage::measure_build(Build { program: Some(program), env });
                 section(&mut bench).await;
             }
+            bench.report.build = None;
+            stage::measure_build(own.clone());
         }
         let (seconds, idle) = watch.read();
         println!("run {run}: {seconds:.0} s, the machine idle {:.0} % of it", idle * 100.0);

@@ -17,11 +17,15 @@ pub(crate) struct Options {
     pub(crate) sections: Vec<String>,
     /// How often.
     pub(crate) runs: usize,
+    /// Variables that every node gets besides the bench's own; they win.
+    pub(crate) env: Vec<(String, String)>,
+    /// Other builds of the program, measured beside this one in the same run.
+    pub(crate) against: Vec<PathBuf>,
 }
 
 /// How it is used.
-pub(crate) const USAGE: &str =
-    "cargo bench --bench load -- [--quick] [--calls N] [--rate R] [--runs N] [--json FILE] [--section NAME]…";
+pub(crate) const USAGE: &str = "cargo bench --bench load -- [--quick] [--calls N] [--rate R] [--runs N] [--json FILE] [--section NAME]… \
+     [--env NAME=VALUE]… [--against PROGRAM]…";
 
 impl Options {
     /// Reads the arguments; `Ok(None)`: it was not `cargo bench` that started us, so that nothing is to be measured.
@@ -34,6 +38,8 @@ impl Options {
             json: PathBuf::from(target).join("bench").join("load.json"),
             sections: Vec::new(),
             runs: 1,
+            env: Vec::new(),
+            against: Vec::new(),
         };
         let (mut args, mut bench) = (args, false);
         while let Some(arg) = args.next() {
@@ -49,6 +55,18 @@ impl Options {
                 "--runs" => options.runs = above_zero(&arg, &value()?)?,
                 "--json" => options.json = value()?.into(),
                 "--section" => options.sections.push(value()?),
+                "--env" => {
+                    let text = value()?;
+                    let (name, value) = text.split_once('=').ok_or(format!("--env {text}: NAME=VALUE"))?;
+                    options.env.push((name.to_owned(), value.to_owned()));
+                }
+                "--against" => {
+                    let path = PathBuf::from(value()?);
+                    if !path.is_file() {
+                        return Err(format!("--against {}: there is no such program", path.display()));
+                    }
+                    options.against.push(path);
+                }
                 other => return Err(format!("{other} is not known")),
             }
         }

@@ -47,11 +47,16 @@ pub(crate) struct Report {
     rows: Vec<(Row, Vec<f64>)>,
     /// What must never be, and was.
     pub(crate) broken: Vec<String>,
+    /// The build that is measured now, where it is not our own.
+    pub(crate) build: Option<String>,
 }
 
 impl Report {
     /// Takes a figure, and shows it at once.
-    pub(crate) fn row(&mut self, row: Row) {
+    pub(crate) fn row(&mut self, mut row: Row) {
+        if let Some(build) = &self.build {
+            row = Row { name: format!("{} [{build}]", row.name), target: None, ..row };
+        }
         println!("{}", line(&row, &[row.value]));
         match self.rows.iter_mut().find(|(known, _)| known.name == row.name) {
             Some((known, values)) => {
@@ -69,8 +74,14 @@ impl Report {
     /// Takes what is broken.
     pub(crate) fn breaks(&mut self, section: &str, broken: Vec<String>) {
         for what in broken {
-            println!("  BROKEN {section}: {what}");
-            self.broken.push(format!("{section}: {what}"));
+            match &self.build {
+                // Shown, but it is not this build that is judged.
+                Some(build) => println!("  BROKEN {section} [{build}]: {what}"),
+                None => {
+                    println!("  BROKEN {section}: {what}");
+                    self.broken.push(format!("{section}: {what}"));
+                }
+            }
         }
     }
 

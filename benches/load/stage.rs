@@ -1,6 +1,8 @@
 //! A Redis of its own, the real binary as nodes, and what they used between two looks.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use carillon::store::Store;
@@ -18,6 +20,23 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Numbers we call from.
 pub(crate) const CALLERS: [&str; 2] = ["+12025550199", "+12025550198"];
+
+/// What is started as a node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Build {
+    /// `None`: the program that was built with this bench.
+    pub(crate) program: Option<PathBuf>,
+    /// Variables that win over the bench's own.
+    pub(crate) env: Vec<(String, String)>,
+}
+
+/// What all stages start, from here on.
+static BUILD: Mutex<Build> = Mutex::new(Build { program: None, env: Vec::new() });
+
+/// Has all stages start this, from here on.
+pub(crate) fn measure_build(build: Build) {
+    *BUILD.lock().unwrap_or_else(PoisonError::into_inner) = build;
+}
 
 /// One node.
 pub(crate) struct Node {
@@ -156,8 +175,14 @@ impl Stage {
     pub(crate) async fn node(&mut self, role: &str) -> Duration {
         let addr = if role == "api" { self.api } else { (Ipv4Addr::LOCALHOST, ports::stable()).into() };
         let began = Instant::now();
-        let mut process = Spawn::carillon(role)
-            .envs(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        let build = BUILD.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let spawn = match build.program {
+            Some(program) => Spawn::bare(program, role),
+            None => Spawn::carillon(role),
+        };
+        let vars = self.env.iter().chain(&build.env);
+        let mut process = spawn
+            .envs(vars.map(|(name, value)| (name.as_str(), value.as_str())))
             .env("BIND_ADDR", addr.to_string())
             .start();
         let http = support::http();

@@ -35,7 +35,12 @@ impl Spawn {
     /// The binary under test in `role`. It sees no variable but PATH, HOME and those given with [`Self::env`], and
     /// runs in an empty directory, so that no `.env` of the developer's reaches it.
     pub(crate) fn carillon(role: &str) -> Self {
-        let mut spawn = Self::new(env!("CARGO_BIN_EXE_carillon")).arg(role);
+        Self::bare(env!("CARGO_BIN_EXE_carillon"), role)
+    }
+
+    /// As [`Self::carillon`], of another build.
+    pub(crate) fn bare(program: impl Into<PathBuf>, role: &str) -> Self {
+        let mut spawn = Self::new(program).arg(role);
         spawn.bare = true;
         spawn
     }
