@@ -149,6 +149,7 @@ impl Transport {
                 Ok(Committed::Done(call, effects)) => {
                     fault::point("turn_after_commit");
                     self.metrics.turn_stage("commit", began.elapsed());
+                    self.store.remember(&call);
                     self.effects.perform(&call, effects).await;
                     return Answer::Acts { call, turn, acts };
                 }
