@@ -53,6 +53,11 @@ impl Tool for Ready {
         Arc::clone(&self.declaration)
     }
 
+    // A function of its arguments and of the talk: it waits for nothing and holds on to nothing.
+    fn contained(&self) -> bool {
+        true
+    }
+
     fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value> {
         let problems = check(&self.schema, args);
         let answer = if problems.is_empty() {

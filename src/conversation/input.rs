@@ -1,6 +1,7 @@
 //! What a turn needs, what it may journal, how it fails.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -59,7 +60,7 @@ pub struct CallTaken {
     pub args: Value,
 }
 
-/// One tool call with all it did, durable before the model sees the result.
+/// One tool call with all it did. Where the tool reached beyond the talk it is durable before the model sees the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
     /// The model's answer (from 0) in which the call stood; calls of one answer are replayed in one message.
@@ -87,17 +88,23 @@ pub enum JournalError {
     Unavailable,
 }
 
-/// Keeps tool calls durably, in order.
+/// Keeps a turn's tool calls, in order.
 pub trait Journal: Send {
-    /// Returns once `entry` is durable; only then does the model see its result.
-    fn append<'a>(&'a mut self, entry: &'a JournalEntry) -> BoxFuture<'a, Result<(), JournalError>>;
+    /// Returns once `entry`, and all that was held back before it, is durable; only then does the model see its result.
+    fn append(&mut self, entry: Arc<JournalEntry>) -> BoxFuture<'_, Result<(), JournalError>>;
+    /// Takes an entry of which nothing has happened yet outside the turn: it may be lost with its node. It becomes
+    /// durable with the next one that must be, or sooner where the turn takes long.
+    fn hold(&mut self, entry: Arc<JournalEntry>);
 }
 
 /// A journal in memory, for tests and rehearsals.
 impl Journal for Vec<JournalEntry> {
-    fn append<'a>(&'a mut self, entry: &'a JournalEntry) -> BoxFuture<'a, Result<(), JournalError>> {
-        self.push(entry.clone());
+    fn append(&mut self, entry: Arc<JournalEntry>) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.hold(entry);
         async { Ok(()) }.boxed()
+    }
+    fn hold(&mut self, entry: Arc<JournalEntry>) {
+        self.push(Arc::unwrap_or_clone(entry));
     }
 }
 

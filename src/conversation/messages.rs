@@ -1,6 +1,8 @@
 //! What the model is told: instructions and STATE in the system message, the transcript as plain turns, what was just
 //! heard as the newest user message. The callee's words stand in user messages alone.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::domain::talk::{Heard, Line, Speaker};
@@ -50,7 +52,7 @@ pub(super) fn keys(digits: &str) -> String {
 }
 
 /// Journaled calls as the messages they were: one assistant message for each answer, then its results.
-pub(super) fn replay(journal: &[JournalEntry]) -> Vec<Message> {
+pub(super) fn replay(journal: &[Arc<JournalEntry>]) -> Vec<Message> {
     journal
         .chunk_by(|a, b| a.round == b.round)
         .flat_map(|round| {
@@ -62,7 +64,8 @@ pub(super) fn replay(journal: &[JournalEntry]) -> Vec<Message> {
                     args_json: if e.call.args.is_null() { "{}".to_owned() } else { e.call.args.to_string() },
                 })
                 .collect();
-            std::iter::once(Message::Assistant { text: String::new(), calls }).chain(round.iter().map(result))
+            std::iter::once(Message::Assistant { text: String::new(), calls })
+                .chain(round.iter().map(|entry| result(entry)))
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! The model speaks: messages, at most four rounds of tools, sentences through the guard, one decision at the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -10,7 +11,7 @@ use crate::domain::disposition::{Disposition, Ending};
 use crate::llm::{Delta, Finish, Message, Model, ModelError, Request, ToolCall};
 
 use super::answer::Answer;
-use super::input::{FailureKind, Journal, TurnFailure};
+use super::input::{FailureKind, Journal, JournalEntry, TurnFailure};
 use super::speech::{Filter, Splitter};
 use super::{messages, render, tooling};
 
@@ -59,7 +60,8 @@ pub(super) async fn run(
         temperature: settings.temperature,
         ..Request::default()
     };
-    let mut done = std::mem::take(&mut answer.input.journal);
+    let mut done: Vec<Arc<JournalEntry>> =
+        std::mem::take(&mut answer.input.journal).into_iter().map(Arc::new).collect();
     request.messages.extend(messages::replay(&done));
     for entry in &done {
         answer.absorb(entry);
@@ -105,7 +107,7 @@ pub(super) async fn run(
         let text = said.sentences.join(" ");
         tooling::run(answer, journal, &mut done, said.calls.clone(), machine).await?;
         request.messages.push(Message::Assistant { text, calls: said.calls });
-        request.messages.extend(done[before..].iter().map(messages::result));
+        request.messages.extend(done[before..].iter().map(|entry| messages::result(entry)));
         state = answer.state();
     }
 }

@@ -1,5 +1,7 @@
-//! Which tools this stage allows, and one call run under its limit, journaled before anyone sees its result.
+//! Which tools this stage allows, and one call run under its limit. What it did beyond the talk is journaled before anyone
+//! sees its result.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -43,28 +45,45 @@ pub(super) fn specs(answer: &Answer<'_>, machine: bool) -> Vec<ToolSpec> {
         .collect()
 }
 
-/// Runs the calls of one answer of the model's in order. Each result is durable before the next call runs.
+/// Runs the calls of one answer of the model's in order. Where a call did something that the turn's commit does not do, its
+/// result is durable before the next one runs.
 pub(super) async fn run(
     answer: &mut Answer<'_>,
     journal: &mut impl Journal,
-    done: &mut Vec<JournalEntry>,
+    done: &mut Vec<Arc<JournalEntry>>,
     calls: Vec<ToolCall>,
     machine: bool,
 ) -> Result<(), TurnFailure> {
     let round = done.last().map_or(0, |e| e.round + 1);
     for (i, call) in calls.into_iter().enumerate() {
         let taken = CallTaken { args: call.args().unwrap_or(Value::Null), id: call.id, name: call.name };
-        let entry = one(answer, done, round, taken, machine, i).await;
-        journal.append(&entry).await?;
+        let contained = contained(answer, &taken.name);
+        let entry = Arc::new(one(answer, done, round, taken, machine, i).await);
+        if contained && may_be_lost(answer, &entry) {
+            journal.hold(Arc::clone(&entry));
+        } else {
+            journal.append(Arc::clone(&entry)).await?;
+        }
         answer.absorb(&entry);
         done.push(entry);
     }
     Ok(())
 }
 
+/// Does a call of this name do nothing outside before the turn's commit? One of no tool at all does nothing anywhere.
+fn contained(answer: &Answer<'_>, name: &str) -> bool {
+    answer.input.agent.tools.iter().find(|t| t.name() == name).is_none_or(|t| t.contained())
+}
+
+/// Is nothing known to anybody that a turn taken anew might contradict? Sentences that a transport passes on at once may
+/// rest on the result. And who asks not to be called again is not left to whether a model says the same twice.
+fn may_be_lost(answer: &Answer<'_>, entry: &JournalEntry) -> bool {
+    !answer.streams() && !entry.notes.iter().any(|note| matches!(note, Note::OptedOut { .. }))
+}
+
 async fn one(
     answer: &Answer<'_>,
-    done: &[JournalEntry],
+    done: &[Arc<JournalEntry>],
     round: u32,
     call: CallTaken,
     machine: bool,

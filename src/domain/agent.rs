@@ -184,6 +184,12 @@ pub trait Tool: Send + Sync {
     fn declaration(&self) -> Arc<RawValue> {
         declaration(self.name(), self.description(), &self.parameters())
     }
+    /// Is all that it does in what it returns and leaves in its context? Then nothing has happened anywhere before the turn
+    /// is committed, and a turn that was lost on its way may be taken anew from its beginning. A tool that reaches beyond
+    /// its context says false, and its results are durable before the model sees them.
+    fn contained(&self) -> bool {
+        false
+    }
     /// Does it. Arguments that don't fit the schema are answered with `{"ok":false,"problems":[…]}`, never an error.
     fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value>;
 }

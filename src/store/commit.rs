@@ -84,7 +84,9 @@ impl Store {
         let day = keys::day(now);
 
         let mut plan = serde_json::Map::new();
+        // Version and token as they stand in the head: what a failover lost may have been written anew, as another.
         plan.insert("version".into(), json!(format!("{:08x}", before.version)));
+        plan.insert("token".into(), json!(format!("{:08x}", before.token)));
         if decides {
             plan.insert("epoch".into(), json!(format!("{:08x}", before.epoch)));
         }
@@ -176,7 +178,10 @@ impl Store {
         let args = vec![keys::tag(shard), call.id.to_string(), call.encode(), Json::Object(plan).to_string()];
         let answer = scripts::COMMIT.run(self, keys, args).await?.into_array();
         match answer.first().map(scripts::text).as_deref() {
-            Some("ok") => Ok(Committed::Done(Box::new(call), rest)),
+            Some("ok") => {
+                self.recent.written(&call, now);
+                Ok(Committed::Done(Box::new(call), rest))
+            }
             Some("conflict") => {
                 let text = answer.get(1).map(scripts::text).unwrap_or_default();
                 Ok(Committed::Conflict(Box::new(Call::decode(&call.id, &text)?)))

@@ -107,6 +107,7 @@ pub struct Store {
     pub(super) config: Arc<RedisConfig>,
     pub(super) clock: Clock,
     pub(super) campaigns: Arc<super::campaigns::Cache>,
+    pub(super) recent: Arc<super::recent::Recent>,
     pub(super) asker: Arc<super::capacity::Asker>,
     pub(super) skew: Arc<super::skew::Skew>,
     /// A connection of its own for what is told; made when somebody listens.
@@ -210,6 +211,7 @@ impl Store {
             config: Arc::new(config),
             clock,
             campaigns: Arc::default(),
+            recent: Arc::default(),
             asker: Arc::default(),
             skew: Arc::default(),
             subscriber,

@@ -12,6 +12,7 @@
 //! | `audit` | lines of evidence until they are sealed, and the heads of their chains |
 //! | `transcript` | a transcript made shorter |
 //! | `turns` | a turn's lease and journal |
+//! | `recent` | records that this node saw a moment ago, for the next callback |
 //! | `capacity` | calls per second and slots of the whole fleet |
 //! | `outbox` | events on their way downstream |
 //! | `suppression` | do-not-call entries |
@@ -46,6 +47,7 @@ mod nodes;
 mod outbox;
 mod people;
 mod preview;
+mod recent;
 mod rejections;
 mod scripts;
 mod skew;

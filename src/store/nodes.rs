@@ -39,6 +39,7 @@ impl Store {
     /// Where Redis does not answer.
     pub async fn heartbeat(&self, node: &Node, ttl: Millis) -> Result<(), StoreError> {
         let now = self.clock.now();
+        self.recent.sweep(now);
         let node = Node { seen_at: now, ..node.clone() };
         let entry = format!("{} {}", now + ttl, serde_json::to_string(&node).unwrap_or_default());
         let _: Value = self.client().hset(key(), (node.id.as_str(), entry.as_str())).await?;

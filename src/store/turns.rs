@@ -112,8 +112,8 @@ impl Store {
         }
     }
 
-    /// Renews the lease and, where an entry is given, journals it. False: another node took the turn over, and this one
-    /// must stop.
+    /// Renews the lease and journals `entries`, the first of which is the `first`-th of the turn's journal (from 0). What
+    /// stands there already is not written again. False: another node took the turn over, and this one must stop.
     ///
     /// # Errors
     /// Where Redis does not answer.
@@ -123,15 +123,12 @@ impl Store {
         (attempt, n): (u32, u32),
         token: &str,
         lease: Millis,
-        entry: Option<&str>,
+        first: usize,
+        entries: Vec<String>,
     ) -> Result<bool, StoreError> {
         let keys = vec![keys::turn(id), keys::journal(id)];
-        let args = vec![
-            turn_key(attempt, n),
-            token.to_owned(),
-            lease.to_string(),
-            entry.unwrap_or_default().to_owned(),
-        ];
+        let mut args = vec![turn_key(attempt, n), token.to_owned(), lease.to_string(), first.to_string()];
+        args.extend(entries);
         Ok(scripts::number(Some(&scripts::TURN_HOLD.run(self, keys, args).await?)) == 1)
     }
 

@@ -3,7 +3,8 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `gather` | a turn over `<Gather>`: lease it, answer it, wait for it, bridge it |
-//! | `turn` | the turn itself, in a task of its own: model, journal, commit |
+//! | `turn` | the turn itself, in a task of its own: model, tools, commit |
+//! | `hold` | a turn's lease, and the journal of its tool calls |
 //! | `markup` | acts as TwiML |
 //! | `status` | status, machine-detection and recording callbacks |
 //!
@@ -12,6 +13,7 @@
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod gather;
+mod hold;
 mod markup;
 mod status;
 mod turn;

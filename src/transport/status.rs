@@ -72,16 +72,13 @@ impl Transport {
             return Noted::Yes;
         };
         let leg = Leg { attempt: query.attempt, sid: sid.clone() };
+        let event = Event::AnsweredBy(leg, who.as_str().to_owned());
         let noted = async {
-            let Some(call) = self.store.load(&id).await? else { return Ok(None) };
-            let voicemail = self.store.voicemail_of(&call).await?;
-            let hang_up_on_machine = voicemail == Voicemail::HangUp;
-            let rules = Rules { hang_up_on_machine, ..(*self.rules).clone() };
-            let event = Event::AnsweredBy(leg, who.as_str().to_owned());
-            Ok::<_, StoreError>(self.observe(call, event, &rules).await?.map(|call| (call, voicemail)))
+            let Some(call) = self.observe(&id, event).await? else { return Ok(None) };
+            Ok::<_, StoreError>(Some((self.store.voicemail_of(&call).await?, call)))
         };
         match noted.await {
-            Ok(Some((call, voicemail))) => {
+            Ok(Some((voicemail, call))) => {
                 if leaves_message(&call, &sid, voicemail) {
                     self.send_to_machine_turn(&call, &sid).await;
                 }
@@ -113,27 +110,48 @@ impl Transport {
     }
 
     async fn note(&self, id: &CallId, event: Event) -> Noted {
-        let noted = async {
-            let Some(call) = self.store.load(id).await? else { return Ok(None) };
-            self.observe(call, event, &self.rules).await
-        };
-        match noted.await {
+        match self.observe(id, event).await {
             Ok(Some(_)) => Noted::Yes,
             Ok(None) => Noted::Unknown,
             Err(error) => away(id, &error),
         }
     }
 
-    /// Applies an observation and does what it leaves to do. `None`: there is no such call any more.
-    async fn observe(&self, call: Call, event: Event, rules: &Rules) -> Result<Option<Call>, StoreError> {
-        match self.store.apply(call, event, rules).await? {
-            Applied::Done(call, effects) => {
-                self.effects.perform(&call, effects).await;
-                Ok(Some(*call))
+    /// Applies an observation and does what it leaves to do; the call as it stands then. `None`: there is none any more.
+    async fn observe(&self, id: &CallId, event: Event) -> Result<Option<Call>, StoreError> {
+        let mut copy = self.store.recent(id);
+        loop {
+            let (call, is_copy) = match copy.take() {
+                Some(call) => (call, true),
+                None => match self.store.load(id).await? {
+                    Some(call) => (call, false),
+                    None => return Ok(None),
+                },
+            };
+            let own = self.own_rules(&call, &event).await?;
+            let (read, rules) = (call.head, own.as_ref().unwrap_or(&self.rules));
+            match self.store.apply(call, event.clone(), rules).await? {
+                Applied::Done(call, effects) => {
+                    self.store.remember(&call);
+                    self.effects.perform(&call, effects).await;
+                    return Ok(Some(*call));
+                }
+                // Late or repeated by a copy: the record may be at another attempt by now.
+                Applied::Stale(call) if is_copy && call.head == read => {}
+                Applied::Stale(call) => {
+                    self.store.remember(&call);
+                    return Ok(Some(*call));
+                }
+                Applied::Gone => return Ok(None),
             }
-            Applied::Stale(call) => Ok(Some(*call)),
-            Applied::Gone => Ok(None),
         }
+    }
+
+    /// What the call or its campaign wants done with a machine, where the event says who answered.
+    async fn own_rules(&self, call: &Call, event: &Event) -> Result<Option<Rules>, StoreError> {
+        let Event::AnsweredBy(..) = event else { return Ok(None) };
+        let hang_up_on_machine = self.store.voicemail_of(call).await? == Voicemail::HangUp;
+        Ok(Some(Rules { hang_up_on_machine, ..(*self.rules).clone() }))
     }
 }
 

@@ -274,3 +274,69 @@ async fn nobody_who_talks_is_sent_to_a_machine_turn() {
     assert!(!waits("machine_end_beep", &|c| c.body.dialogue.ending = Some(over.clone())));
     assert!(!leaves_message(&call, "CA1", Voicemail::Message), "nothing was detected yet");
 }
+
+/// Another node's write.
+async fn elsewhere(store: &crate::store::Store, call: Call, events: Vec<Event>) -> Call {
+    let mut change = call.change();
+    for event in events {
+        change.apply(event, &Rules::default(), Clock::System.now()).unwrap();
+    }
+    match store.commit(change, None).await.unwrap() {
+        Committed::Done(call, _) => *call,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_another_node_wrote_counts_though_this_one_has_a_copy() {
+    let world = World::start().await;
+    let other = world._redis.store(Clock::System).await;
+    let call = world.answered(Some(Voicemail::Continue)).await;
+    let says = async |attempt, status: &str| {
+        let url = world.transport.urls.status(&call.id, attempt);
+        world.twilio_asks(&url, &[("CallStatus", status)]).await.0
+    };
+    assert_eq!(says(1, "ringing").await, 204);
+    let copy = world.transport.store.recent(&call.id).expect("read a moment ago");
+    assert_eq!(copy, world.load(&call).await);
+
+    // It moved on within its attempt: the copy is refused and the record written to.
+    let leg = Leg { attempt: 1, sid: "CA1".into() };
+    elsewhere(&other, copy, vec![Event::RecordingStarted { recording: "RE1".into() }]).await;
+    let now = world.detected(&call, "human").await;
+    assert!(now.body.recording.is_some());
+    assert!(matches!(&now.state, State::InProgress { answered_by: Some(kind), .. } if kind == "human"));
+    assert_eq!(world.transport.store.recent(&call.id), Some(now.clone()));
+
+    // Another attempt was begun: by the copy its callbacks are stale, and it is no proof.
+    let missed = Event::HungUp { leg, cause: HangUpCause::NoAnswer, code: None, duration_s: None };
+    let mut again = now;
+    again.state = State::Ringing { sid: "CA1".into() };
+    let waits = elsewhere(&other, again, vec![missed]).await;
+    assert_eq!((waits.phase(), waits.body.attempt), (Phase::Queued, 2));
+    let dial = Event::DialStarted { caller: "+14155550199".into(), evidence: None };
+    let leg = Leg { attempt: 2, sid: "CA1".into() };
+    elsewhere(&other, waits, vec![dial, Event::Accepted(leg)]).await;
+    assert_eq!(says(2, "ringing").await, 204);
+    assert_eq!(world.load(&call).await.phase(), Phase::Ringing);
+
+    // It ended and was erased elsewhere: what comes late finds nobody, and writes nobody.
+    let over = Event::HungUp {
+        leg: Leg { attempt: 2, sid: "CA1".into() },
+        cause: HangUpCause::Completed,
+        code: None,
+        duration_s: Some(1),
+    };
+    let concluded = Event::Concluded {
+        artefacts: Vec::new(),
+        outcome: None,
+        adversarial_score: None,
+        employment_gaps: None,
+    };
+    let mut ended = elsewhere(&other, world.load(&call).await, vec![over, concluded]).await;
+    ended.head.due = 0;
+    assert!(other.erase_ended(&ended, &[]).await.unwrap());
+    assert!(world.transport.store.recent(&call.id).is_some(), "this node was not told");
+    assert_eq!(says(2, "in-progress").await, 404);
+    assert_eq!(world.transport.store.load(&call.id).await.unwrap(), None);
+}

@@ -1,53 +1,24 @@
-//! The turn itself, in a task of its own: it outlives the request that began it, renews its lease, journals what its
-//! tools did, and commits the answer. A node that lost the lease gives nothing.
+//! The turn itself, in a task of its own: it outlives the request that began it, holds on to its call, and commits the
+//! answer. A node that lost the lease gives nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-
 use crate::base::fault;
-use crate::conversation::{
-    FailureKind, Journal, JournalEntry, JournalError, TurnInput, failure_turn, take_turn,
-};
+use crate::conversation::{FailureKind, TurnInput, failure_turn, take_turn};
 use crate::domain::agent::CallTimes;
 use crate::domain::call::{Call, Event, Leg, State};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::CallId;
 use crate::domain::phone;
 use crate::domain::talk::{Act, Heard, Turn};
-use crate::store::{Committed, Resumed, Store, StoreError};
+use crate::store::{Committed, Resumed, StoreError};
 use crate::transport::Transport;
 use crate::transport::gather::Answer;
+use crate::transport::hold::Hold;
 
 /// How often a commit is tried while Redis is away: the callee hears bridge lines meanwhile.
 const COMMIT_TRIES: u32 = 20;
-
-/// Writes each tool call down before the model sees its result.
-struct StoreJournal<'a> {
-    store: &'a Store,
-    id: &'a CallId,
-    turn: (u32, u32),
-    token: &'a str,
-    lease: u64,
-}
-
-impl Journal for StoreJournal<'_> {
-    fn append<'a>(&'a mut self, entry: &'a JournalEntry) -> BoxFuture<'a, Result<(), JournalError>> {
-        async move {
-            let text = serde_json::to_string(entry).map_err(|_| JournalError::Unavailable)?;
-            let held = self.store.turn_hold(self.id, self.turn, self.token, self.lease, Some(&text)).await;
-            fault::point("turn_journaled");
-            match held {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(JournalError::Lost),
-                Err(_) => Err(JournalError::Unavailable),
-            }
-        }
-        .boxed()
-    }
-}
 
 impl Transport {
     /// Takes the turn and commits it. `give_up`: the callee has waited long enough; apologise and end.
@@ -60,34 +31,17 @@ impl Transport {
         token: &str,
         give_up: bool,
     ) -> Answer {
-        let heartbeat = self.hold(id, turn, token);
-        let work = self.work(id, sid, turn, resumed, token, give_up);
+        let (store, lease, journaled) = (&self.store, self.timing.lease, resumed.journal.len());
+        let hold = Hold { store, id, turn, token, lease, journaled, taken: Mutex::default() };
+        let work = self.work(&hold, sid, resumed, give_up);
         tokio::select! {
             answer = work => answer,
-            () = heartbeat => Answer::NotYet { call: None },
+            () = hold.keep() => Answer::NotYet { call: None },
         }
     }
 
-    /// Renews the lease until another node has it.
-    async fn hold(&self, id: &CallId, turn: (u32, u32), token: &str) {
-        let every = Duration::from_millis(self.timing.lease / 3);
-        loop {
-            tokio::time::sleep(every).await;
-            if let Ok(false) = self.store.turn_hold(id, turn, token, self.timing.lease, None).await {
-                return;
-            }
-        }
-    }
-
-    async fn work(
-        &self,
-        id: &CallId,
-        sid: &str,
-        turn: (u32, u32),
-        resumed: Resumed,
-        token: &str,
-        give_up: bool,
-    ) -> Answer {
+    async fn work(&self, hold: &Hold<'_>, sid: &str, resumed: Resumed, give_up: bool) -> Answer {
+        let Hold { id, turn, token, .. } = *hold;
         let Resumed { mut call, mut heard, lines, journal } = resumed;
         // The request for the greeting is how we learn of the answer: abandonment is counted from here.
         call.body.answered_at.get_or_insert_with(|| self.clock.now());
@@ -133,8 +87,7 @@ impl Transport {
         let taken = if give_up {
             Ok(failure_turn(input))
         } else {
-            let mut journal = StoreJournal { store: &self.store, id, turn, token, lease: self.timing.lease };
-            let again = input.clone();
+            let (mut journal, again) = (hold, input.clone());
             match take_turn(&self.model, input, &mut journal, None).await {
                 Err(failure) if failure.kind == FailureKind::Prompt => {
                     tracing::error!(call_id = %id, "the agent's prompt does not render");
@@ -196,6 +149,7 @@ impl Transport {
                 Ok(Committed::Done(call, effects)) => {
                     fault::point("turn_after_commit");
                     self.metrics.turn_stage("commit", began.elapsed());
+                    self.store.remember(&call);
                     self.effects.perform(&call, effects).await;
                     return Answer::Acts { call, turn, acts };
                 }

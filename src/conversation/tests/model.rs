@@ -1,5 +1,7 @@
 //! Turns that the model takes, against a scripted server.
 
+use std::sync::Arc;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
@@ -132,10 +134,11 @@ async fn a_resumed_turn_replays_and_runs_nothing_again() {
 struct Broken(JournalError);
 
 impl Journal for Broken {
-    fn append<'a>(&'a mut self, _: &'a JournalEntry) -> BoxFuture<'a, Result<(), JournalError>> {
+    fn append(&mut self, _: Arc<JournalEntry>) -> BoxFuture<'_, Result<(), JournalError>> {
         let error = self.0;
         async move { Err(error) }.boxed()
     }
+    fn hold(&mut self, _: Arc<JournalEntry>) {}
 }
 
 #[tokio::test]
@@ -150,6 +153,61 @@ async fn without_a_journal_the_model_sees_no_result() {
         assert_eq!(got, Err(TurnFailure { kind }));
         assert_eq!(stub.seen().len(), 1);
     }
+}
+
+/// What was made durable before the model went on, and what was held back, by name.
+#[derive(Default)]
+struct Sorted {
+    durable: Vec<String>,
+    held: Vec<String>,
+}
+
+impl Journal for Sorted {
+    fn append(&mut self, entry: Arc<JournalEntry>) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.durable.push(entry.call.name.clone());
+        async { Ok(()) }.boxed()
+    }
+    fn hold(&mut self, entry: Arc<JournalEntry>) {
+        self.held.push(entry.call.name.clone());
+    }
+}
+
+#[tokio::test]
+async fn only_what_reaches_beyond_the_talk_is_durable_before_its_result_is_seen() {
+    let finish = ("b", "finish", json!({}));
+    let none = ("c", "no_such_tool", json!({}));
+    let opt_out = ("d", "opt_out", json!({}));
+    let script = || {
+        vec![
+            Step::Call("", vec![fact("a", "Acme"), finish.clone(), none.clone(), opt_out.clone()]),
+            Step::Say("Go on?"),
+        ]
+    };
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+
+    let (_, model) = Stub::start(script()).await;
+    let (case, mut journal) = (Case::talking(), Sorted::default());
+    take_turn(&model, case.input(speech("Acme")), &mut journal, None).await.expect("a turn");
+    assert_eq!(
+        journal.durable,
+        names(&["record_fact", "finish", "opt_out"]),
+        "a tool that says nothing of itself"
+    );
+    assert_eq!(journal.held, names(&["no_such_tool"]));
+
+    let (_, model) = Stub::start(script()).await;
+    let mut case = Case::talking();
+    case.contain_tools();
+    let mut journal = Sorted::default();
+    take_turn(&model, case.input(speech("Acme")), &mut journal, None).await.expect("a turn");
+    assert_eq!(journal.held, names(&["record_fact", "finish", "no_such_tool"]));
+    assert_eq!(journal.durable, names(&["opt_out"]), "who wants no more calls is heard whatever dies");
+
+    // What a transport passes on at once may rest on a result.
+    let (_, model) = Stub::start(script()).await;
+    let ((sender, _receiver), mut journal) = (mpsc::channel(64), Sorted::default());
+    take_turn(&model, case.input(speech("Acme")), &mut journal, Some(&sender)).await.expect("a turn");
+    assert_eq!((journal.durable.len(), journal.held), (4, Vec::new()));
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use crate::llm::Model;
 pub(super) const START: u64 = 1_700_000_000_000;
 pub(super) const HUMAN: &str = "+12125550100";
 
-/// One tool for all cases; what it does hangs on its name.
-pub(super) struct Probe(pub(super) &'static str, pub(super) Arc<AtomicUsize>);
+/// One tool for all cases; what it does hangs on its name. It counts its runs, beyond the talk or within it.
+pub(super) struct Probe(pub(super) &'static str, pub(super) Arc<AtomicUsize>, pub(super) bool);
 
 impl Tool for Probe {
     fn name(&self) -> &'static str {
@@ -32,6 +32,9 @@ impl Tool for Probe {
     }
     fn parameters(&self) -> Value {
         json!({"type": "object"})
+    }
+    fn contained(&self) -> bool {
+        self.2
     }
     fn call<'a>(&'a self, args: &'a Value, context: &'a mut ToolContext) -> BoxFuture<'a, Value> {
         async move {
@@ -136,7 +139,7 @@ impl Case {
         };
         let mut tools: Vec<Arc<dyn Tool>> = Vec::new();
         for name in names {
-            tools.push(Arc::new(Probe(name, runs.clone())));
+            tools.push(Arc::new(Probe(name, runs.clone(), false)));
         }
         let prompt = line("You are {{ definition.name }}, style {{ style }}. Caller: {{ variables.name }}.");
         Self {
@@ -166,6 +169,15 @@ impl Case {
         case.lines.push(said(1, Speaker::Event, "[silence]"));
         case.lines.push(said(1, Speaker::Agent, "What is your name?"));
         case
+    }
+
+    /// All that its tools do is in what they return.
+    pub(super) fn contain_tools(&mut self) {
+        let names: Vec<&'static str> = self.agent.tools.iter().map(|tool| tool.name()).collect();
+        self.agent.tools.clear();
+        for name in names {
+            self.agent.tools.push(Arc::new(Probe(name, self.runs.clone(), true)));
+        }
     }
 
     pub(super) fn input(&self, heard: Heard) -> TurnInput<'_> {

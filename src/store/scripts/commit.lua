@@ -11,7 +11,9 @@ local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local current = redis.call('GET', KEYS[1])
 if not current then return {'gone'} end
 if string.sub(current, 17, 24) == string.sub(record, 17, 24) then return {'ok'} end
-if string.sub(current, 1, 8) ~= plan.version then return {'conflict', current} end
+if string.sub(current, 1, 8) ~= plan.version or string.sub(current, 17, 24) ~= plan.token then
+  return {'conflict', current}
+end
 if plan.epoch and string.sub(current, 9, 16) ~= plan.epoch then return {'conflict', current} end
 -- An observation leaves the epoch as it stands: a claim may have raised it since.
 record = string.sub(record, 1, 8) .. string.sub(current, 9, 16) .. string.sub(record, 17)

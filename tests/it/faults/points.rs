@@ -4,6 +4,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
+use carillon::sim::faults::{Fault, Rule, Target};
 use carillon::sim::ledger::{Ledger, Leg};
 use carillon::sim::people::Kind;
 use carillon::sim::{Sim, SimConfig};
@@ -100,7 +101,7 @@ fn cases() -> Vec<Case> {
         brief(worker(Point("webhook_before_send", 1))),
         brief(worker(Point("webhook_after_send", 1))),
         api(Point("turn_begun", 2)),
-        api(Point("turn_journaled", 2)),
+        api(Point("turn_journaled", 1)),
         api(Point("turn_before_commit", 2)),
         api(Point("turn_after_commit", 2)),
         api(Seen("between turns", between_turns)),
@@ -141,12 +142,19 @@ impl Case {
 
     async fn run(self) -> Report {
         let apis = if self.victim == Victim::OneApi { 2 } else { 1 };
+        let faults = match self.moment {
+            // The interview's tools are journaled where a turn takes long.
+            Moment::Point("turn_journaled", _) => {
+                vec![Rule::next(Target::Model, Fault::DelayMs(700), 12).after(3)]
+            }
+            _ => Vec::new(),
+        };
         let (mut fleet, _balancer) = super::balanced(FleetConfig {
             apis,
             workers: 1,
             // What a dead node had claimed to deliver is left alone for this long and some seconds.
             env: vec![("WEBHOOK_TIMEOUT".into(), "2".into())],
-            sim: SimConfig { seed: seed(), speed: 50.0, max_cps: 20.0, ..SimConfig::default() },
+            sim: SimConfig { seed: seed(), speed: 50.0, max_cps: 20.0, faults, ..SimConfig::default() },
             ..FleetConfig::default()
         })
         .await;

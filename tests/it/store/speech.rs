@@ -26,12 +26,20 @@ pub(super) async fn a_turn_is_leased_resumed_and_answered_once(bed: &Bed) {
     assert!(taken(begin("first", "a", false).await).journal.is_empty());
     taken(begin("first", "a", false).await);
     assert!(matches!(begin("second", "b", false).await, TurnLease::Running { left, .. } if left > 0));
-    for _ in 0..2 {
-        assert!(bed.store.turn_hold(id, turn, "a", LONG, Some("{\"tool\":1}")).await.expect("held"));
+    let hold = |token: &'static str, first: usize, tools: std::ops::Range<usize>| async move {
+        let entries = tools.map(|n| format!("{{\"tool\":{n}}}")).collect();
+        bed.store.turn_hold(id, turn, token, LONG, first, entries).await.expect("redis answers")
+    };
+    // Sent twice, and once more with what came after: each stands where it belongs, once.
+    for tools in [0..1, 0..1, 0..3, 0..2] {
+        assert!(hold("a", 0, tools).await);
     }
+    assert!(hold("a", 3, 3..4).await && hold("a", 4, 0..0).await);
+    assert!(!hold("a", 6, 6..7).await, "those before it are not there");
     let resumed = taken(begin("second", "b", true).await);
-    assert_eq!((resumed.heard, resumed.journal), (said("first"), vec!["{\"tool\":1}".to_owned()]));
-    assert!(!bed.store.turn_hold(id, turn, "a", LONG, None).await.expect("taken over"));
+    let journal: Vec<String> = (0..4).map(|n| format!("{{\"tool\":{n}}}")).collect();
+    assert_eq!((resumed.heard, resumed.journal), (said("first"), journal));
+    assert!(!hold("a", 4, 0..0).await && !hold("a", 4, 4..5).await, "taken over");
 
     let dialogue = Dialogue { turn: 1, ..Dialogue::default() };
     let (acts, notes, lines) = (Vec::new(), Vec::new(), Vec::new());
