@@ -41,6 +41,10 @@ use kit::support;
 use options::Options;
 use report::Report;
 
+/// The binary's own: the part that admits calls is the engine without the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What every section works with.
 pub(crate) struct Bench {
     pub(crate) options: Options,
