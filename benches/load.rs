@@ -42,6 +42,10 @@ use options::Options;
 use report::Report;
 use stage::Build;
 
+/// The binary's own: the part that admits calls is the engine without the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What every section works with.
 pub(crate) struct Bench {
     pub(crate) options: Options,

@@ -61,18 +61,20 @@ impl Phone {
         if number.extension.as_deref().is_some_and(|x| !x.is_empty()) {
             return Err(PhoneError::Extension);
         }
-        if EMERGENCY.contains(&number.national_number.to_string().as_str()) {
+        if number.national_number < 1_000 && EMERGENCY.contains(&number.national_number.to_string().as_str())
+        {
             return Err(PhoneError::Emergency);
         }
-        if !util.is_valid_number(&number) {
-            return Err(match util.is_possible_number_with_reason(&number) {
-                Err(ValidationError::InvalidCountryCode) => PhoneError::CountryCode,
-                Err(ValidationError::TooShort) => PhoneError::TooShort,
-                Err(ValidationError::TooLong) => PhoneError::TooLong,
-                _ => PhoneError::NotAssigned,
-            });
-        }
         match util.get_number_type(&number) {
+            // What is of no type is not valid, and only that: it is the same look at the same patterns.
+            PhoneNumberType::Unknown => {
+                return Err(match util.is_possible_number_with_reason(&number) {
+                    Err(ValidationError::InvalidCountryCode) => PhoneError::CountryCode,
+                    Err(ValidationError::TooShort) => PhoneError::TooShort,
+                    Err(ValidationError::TooLong) => PhoneError::TooLong,
+                    _ => PhoneError::NotAssigned,
+                });
+            }
             PhoneNumberType::PremiumRate => return Err(PhoneError::PremiumRate),
             PhoneNumberType::SharedCost => return Err(PhoneError::SharedCost),
             _ => {}
@@ -327,6 +329,23 @@ mod tests {
         }
         assert_eq!(Phone::parse(&"1".repeat(4_000), "US"), Err(PhoneError::TooLong));
         assert_eq!(Phone::parse("415 555 0100", "??"), Err(PhoneError::CountryCode));
+    }
+
+    #[test]
+    fn what_is_of_no_type_is_what_is_not_valid() {
+        let util = &*PHONE_NUMBER_UTIL;
+        // Every beginning of three digits, and of each some numbers of every length.
+        let mut seen = [0_u32; 2];
+        for head in 100..1_000_u32 {
+            for tail in ["", "2", "30", "415", "2671", "53890", "532671", "5532671", "94035267", "945532671"]
+            {
+                let Ok(number) = util.parse(format!("+{head}{tail}"), None) else { continue };
+                let valid = util.is_valid_number(&number);
+                assert_eq!(valid, util.get_number_type(&number) != PhoneNumberType::Unknown, "+{head}{tail}");
+                seen[usize::from(valid)] += 1;
+            }
+        }
+        assert!(seen.iter().all(|n| *n > 300), "{seen:?}");
     }
 
     #[test]

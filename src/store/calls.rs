@@ -11,6 +11,7 @@ use crate::domain::campaign::{Dedupe, Priority};
 use crate::domain::ids::{CallId, CampaignId, Shard};
 use crate::domain::talk::Line;
 use crate::store::connect::{Store, StoreError};
+use crate::store::scripts::Args;
 use crate::store::{keys, scripts};
 
 /// What became of a call that was handed in.
@@ -158,32 +159,36 @@ impl Store {
             keys::idempotency(shard, key),
         ];
         let scope = if dedupe == Dedupe::Account { "account" } else { "" };
-        let mut args = Vec::with_capacity(5 + 3 * calls.len());
-        args.extend([keys::tag(shard), now.to_string(), fingerprint.to_owned()]);
-        args.extend([(2 * DAY).to_string(), scope.to_owned()]);
+        let mut args = Args::with_room(5 + 2 * calls.len(), 128);
+        args.push(&keys::tag(shard));
+        args.push_shown(now);
+        args.push(fingerprint);
+        args.push_shown(2 * DAY);
+        args.push(scope);
         for call in calls {
-            let due = if call.head.due > now { call.head.due } else { 0 };
-            args.extend([call.id.to_string(), call.encode(), due.to_string()]);
+            args.push(call.id.as_str());
+            args.push_with(|out| call.encode_into(out));
         }
-        let answer = scripts::SUBMIT.run(self, keys, args).await?;
-        let words: Vec<String> = answer.into_array().iter().map(scripts::text).collect();
-        if words.first().is_some_and(|w| w == "repeat") {
-            let id = words.get(1).and_then(|t| CallId::parse(t)).ok_or(StoreError::Protocol("submit"))?;
-            let fingerprint = words.get(2).cloned().unwrap_or_default();
+        let answer = scripts::SUBMIT.run(self, keys, args).await?.into_array();
+        if answer.first().is_some_and(|w| scripts::word(w) == "repeat") {
+            let word = |i: usize| answer.get(i).map_or("", scripts::word);
+            let id = CallId::parse(word(1)).ok_or(StoreError::Protocol("submit"))?;
+            let fingerprint = word(2).to_owned();
             self.accepted(shard, vec![keys::session(&id)], now).await?;
             return Ok(vec![Submitted::Repeat { id, fingerprint }]);
         }
         // One that exists may be there from a first try that was refused for want of replicas.
-        let mut there = Vec::new();
-        for (call, word) in calls.iter().zip(&words) {
-            if matches!(word.as_str(), "created" | "exists") {
-                there.push(keys::session(&call.id));
-            }
+        if self.durable.is_some() {
+            let there = calls
+                .iter()
+                .zip(&answer)
+                .filter(|(_, word)| matches!(scripts::word(word), "created" | "exists"));
+            let there = there.map(|(call, _)| keys::session(&call.id)).collect();
+            self.accepted(shard, there, now).await?;
         }
-        self.accepted(shard, there, now).await?;
-        words
+        answer
             .iter()
-            .map(|word| match word.as_str() {
+            .map(|word| match scripts::word(word) {
                 "created" => Ok(Submitted::Created),
                 "exists" => Ok(Submitted::Exists),
                 "suppressed" => Ok(Submitted::Suppressed),
@@ -246,8 +251,8 @@ impl Store {
         let calls = 4 + 2 * lanes;
         let mut waiting: BTreeMap<CampaignId, [u64; 3]> = BTreeMap::new();
         for i in (4..calls).step_by(2) {
-            let lane = answer.get(i).map(scripts::text).unwrap_or_default();
-            let (campaign, priority) = Priority::of_lane(&lane);
+            let lane = answer.get(i).map_or("", scripts::word);
+            let (campaign, priority) = Priority::of_lane(lane);
             match CampaignId::parse(campaign) {
                 Some(id) => waiting.entry(id).or_default()[priority as usize] += at(i + 1),
                 None => claims.urgent += at(i + 1),
@@ -256,9 +261,9 @@ impl Store {
         let campaigns = waiting.into_iter();
         claims.waiting = campaigns.map(|(campaign, lanes)| Waiting { campaign, lanes }).collect();
         for row in answer.get(calls..).unwrap_or_default().chunks_exact(3) {
-            let id = CallId::parse(&scripts::text(&row[0])).ok_or(StoreError::Protocol("claim"))?;
-            match Call::decode(&id, &scripts::text(&row[1])) {
-                Ok(call) => claims.calls.push(Claimed { call, suppressed: scripts::text(&row[2]) == "1" }),
+            let id = CallId::parse(scripts::word(&row[0])).ok_or(StoreError::Protocol("claim"))?;
+            match Call::decode(&id, scripts::word(&row[1])) {
+                Ok(call) => claims.calls.push(Claimed { call, suppressed: scripts::word(&row[2]) == "1" }),
                 // One unreadable record stops no others; it comes due again and is logged again.
                 Err(error) => tracing::error!(call_id = %id, %error, "a record cannot be read"),
             }

@@ -28,6 +28,12 @@ pub(in crate::api) async fn read(list: &mut List<'_>, source: &mut Source) -> Re
 }
 
 async fn take(list: &mut List<'_>, n: u64, line: &Line) -> Result<(), Problem> {
+    if let Line::Whole(bytes) = line
+        && let Ok(plain) = serde_json::from_slice(bytes)
+        && let Some(row) = Row::plain(list.app(), plain, list.shared())
+    {
+        return list.offer(n, Ok(row)).await;
+    }
     let row = match line {
         Line::TooLong => Err(bad(format!("the line is longer than {LINE} bytes"))),
         Line::Whole(bytes) if bytes.trim_ascii().is_empty() => return Ok(()),

@@ -1,7 +1,9 @@
 //! One call as a client describes it, judged field by field.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::api::App;
@@ -233,6 +235,16 @@ pub(in crate::api) struct Row {
     pub(in crate::api) fields: Shared,
 }
 
+/// A row of a number and variables, as it stands in JSON: nothing is built of it that is not kept.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plain<'a> {
+    #[serde(borrow)]
+    phone_number: Cow<'a, str>,
+    #[serde(default)]
+    variables: Option<BTreeMap<String, String>>,
+}
+
 impl Row {
     /// Reads one; `prefix` stands before the names of its fields in errors.
     pub(super) fn read(
@@ -265,6 +277,20 @@ impl Row {
         let alternatives = alternatives(&mut fields, region, phone.as_ref());
         let own = Shared::take(&mut fields, app, now);
         Self::put_together(fields, prefix, phone, alternatives, own, list)
+    }
+
+    /// A row that is a number and variables and no more, where nothing is wrong with it; all others are [`Row::read`].
+    pub(super) fn plain(app: &App, plain: Plain<'_>, list: &Shared) -> Option<Self> {
+        let variables = plain.variables.unwrap_or_default();
+        // Bytes are no fewer than characters.
+        let fits =
+            |(name, text): (&String, &String)| (1..=100).contains(&name.len()) && text.len() <= VARIABLE;
+        let phone = parse(&plain.phone_number, &app.api.config.default_region, "").ok()?;
+        let few = variables.len() <= VARIABLES && variables.iter().all(fits);
+        let own = Shared { variables, ..Shared::default() }.over(list);
+        let orderly = own.schedule_at.is_none() || own.expires_at.is_none();
+        let fine = few && orderly && own.variables.len() <= VARIABLES && own.consent_error("").is_none();
+        fine.then(|| Self { phone, alternatives: Vec::new(), fields: own })
     }
 
     fn put_together(

@@ -8,7 +8,7 @@
 //! phone hash is 24 characters: with it a script finds all that concerns the person.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -399,22 +399,35 @@ impl Call {
     /// The record as it is written.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut out = String::with_capacity(256);
+        let mut out = Vec::with_capacity(256);
+        self.encode_into(&mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    /// The same, appended to what is there.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
         let Head { version, epoch, token, due } = self.head;
         let letter = self.phase().letter();
-        // Writing to a String cannot fail.
-        let _ = fmt::Write::write_fmt(
-            &mut out,
-            format_args!(
-                "{version:08x}{epoch:08x}{token:08x}{letter}{due:013}{:0>24.24}{}\n",
-                self.phone_hash.as_str(),
-                self.lane()
-            ),
-        );
+        // Writing to a Vec cannot fail.
+        let _ = write!(out, "{version:08x}{epoch:08x}{token:08x}{letter}{due:013}");
+        match self.phone_hash.as_str() {
+            hash if hash.len() == 24 && hash.is_ascii() => out.extend_from_slice(hash.as_bytes()),
+            hash => drop(write!(out, "{hash:0>24.24}")),
+        }
+        match &self.campaign {
+            None => out.push(b'-'),
+            Some(id) => {
+                out.extend_from_slice(id.as_str().as_bytes());
+                out.extend_from_slice(self.body.priority.suffix().as_bytes());
+            }
+        }
+        out.push(b'\n');
         let last_sid = self.body.last_sid.as_deref().filter(|sid| self.state.sid() != Some(sid));
         let stored = Stored { state: &self.state, last_sid, body: &self.body };
-        out.push_str(&serde_json::to_string(&stored).unwrap_or_default());
-        out
+        let head = out.len();
+        if serde_json::to_writer(&mut *out, &stored).is_err() {
+            out.truncate(head);
+        }
     }
 
     /// Reads a record.

@@ -9,6 +9,8 @@ local tag, lease = ARGV[1], tonumber(ARGV[2])
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local lost, taken, leases = 0, {}, {}
+-- As text: Redis writes a number out anew each time it is handed one.
+local until_text = string.format('%.0f', now + lease)
 local listed = redis.call('EXISTS', KEYS[3]) == 1
 
 local function session(id) return 'CALL_SESSION:' .. tag .. ':' .. id end
@@ -18,21 +20,28 @@ local function records(ids)
   for i, id in ipairs(ids) do keys[i] = session(id) end
   return redis.call('MGET', unpack(keys))
 end
--- Raises the epoch where it stands in the head: nothing else of the record changes, nor does its time to live.
+-- Raises the epoch in the head; nothing else of the record changes. One that waits has no time to live and is written
+-- whole, with all others; one that lives or is over keeps its own.
+local raised = {}
 local function raise(id, record)
   local epoch = string.format('%08x', tonumber(string.sub(record, 9, 16), 16) + 1)
-  redis.call('SETRANGE', session(id), 8, epoch)
-  return string.sub(record, 1, 8) .. epoch .. string.sub(record, 17)
+  local after = string.sub(record, 1, 8) .. epoch .. string.sub(record, 17)
+  if string.sub(record, 25, 25) == 'Q' then
+    local n = #raised
+    raised[n + 1], raised[n + 2] = session(id), after
+  else
+    redis.call('SETRANGE', session(id), 8, epoch)
+  end
+  return after
 end
 local function take(id, record, is_banned)
   local n = #taken
   taken[n + 1], taken[n + 2], taken[n + 3] = id, raise(id, record), is_banned and '1' or '0'
   n = #leases
-  leases[n + 1], leases[n + 2] = now + lease, id
+  leases[n + 1], leases[n + 2] = until_text, id
 end
 local function lane_of(record) return string.match(record, '^([^\n]*)\n', 63) end
 local function banned(record)
-  if not listed then return false end
   local hash = string.sub(record, 39, 62)
   local campaign = string.gsub(lane_of(record), '[+~]$', '')
   for _, ban in ipairs(redis.call('HMGET', KEYS[3], hash, hash .. ':' .. campaign)) do
@@ -52,7 +61,7 @@ for i, record in ipairs(records(due)) do
     lost = lost + 1
   elseif string.sub(record, 25, 25) ~= 'Q' then
     take(id, record, false)
-  elseif banned(record) then
+  elseif listed and banned(record) then
     take(id, record, true)
   else
     -- Waited for its time; now it waits for its turn. The epoch rises here too: whoever held it let the lease lapse, and
@@ -75,7 +84,7 @@ local function drain(lane, most)
       if not record then
         lost = lost + 1
       elseif string.sub(record, 25, 25) == 'Q' then
-        take(ids[i], record, banned(record))
+        take(ids[i], record, listed and banned(record))
         left = left - 1
       end
     end
@@ -88,6 +97,7 @@ for i = 5, #ARGV, 2 do
   local left = tonumber(ARGV[i + 1])
   for _, priority in ipairs({'+', '', '~'}) do left = left - drain(ARGV[i] .. priority, left) end
 end
+for i = 1, #raised, 1000 do redis.call('MSET', unpack(raised, i, math.min(i + 999, #raised))) end
 for i = 1, #leases, 1000 do
   redis.call('ZADD', KEYS[1], unpack(leases, i, math.min(i + 999, #leases)))
 end

@@ -46,7 +46,18 @@ local function banned(hash, number, campaign)
   return any_holds(redis.call('HMGET', KEYS[3], unpack(fields)))
 end
 
-local out, dues, lines, total, by_campaign, waited = {}, {}, {}, 0, {}, {}
+-- The records as they stand are read in one go, and those that are started are written in one; an id that came twice
+-- would find what was written for it first.
+local records, sessions = {}, {}
+for i = 6, #ARGV, 10 do sessions[#sessions + 1] = 'CALL_SESSION:' .. tag .. ':' .. ARGV[i] end
+if #sessions > 0 then
+  for n, record in ipairs(redis.call('MGET', unpack(sessions))) do records[sessions[n]] = record end
+end
+
+local out, dues, lines, total, by_campaign, waited, written = {}, {}, {}, 0, {}, {}, {}
+local head = string.format('{"at":%.0f,"calls_in_24h":', now)
+-- As text: Redis writes a number out anew each time it is handed one.
+local window_text, now_text = string.format('%.0f', window), string.format('%.0f', now)
 local function answer(word, text, number)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = word, text, number
@@ -56,7 +67,7 @@ for i = 6, #ARGV, 10 do
   local hash, short = string.sub(record, 39, 62), string.sub(id, 8)
   local key, rate = 'CALL_SESSION:' .. tag .. ':' .. id, 'RATE_LIMIT:' .. tag .. ':' .. hash
   local bucket = 'PHONE:' .. tag .. ':' .. string.sub(hash, 1, 2)
-  local current = redis.call('GET', key)
+  local current = records[key]
   if not current then
     answer('gone', '', 0)
   elseif string.sub(current, 17, 24) == string.sub(record, 17, 24) then
@@ -74,8 +85,11 @@ for i = 6, #ARGV, 10 do
         leg_out = leg_out or is_out
       end
     end
-    redis.call('ZREMRANGEBYSCORE', rate, '-inf', now - window)
+    -- Most people were not called of late.
     local before = redis.call('ZCARD', rate)
+    if before > 0 and redis.call('ZREMRANGEBYSCORE', rate, '-inf', now - window) > 0 then
+      before = redis.call('ZCARD', rate)
+    end
     local member = id .. ':' .. ARGV[i + 5]
     if leg_out then
       answer('refused', 'leg_outstanding', now + leg_wait)
@@ -83,15 +97,16 @@ for i = 6, #ARGV, 10 do
       local oldest = redis.call('ZRANGE', rate, 0, 0, 'WITHSCORES')
       answer('refused', 'frequency', tonumber(oldest[2] or now) + window)
     else
-      redis.call('ZADD', rate, now, member)
-      redis.call('PEXPIRE', rate, window)
-      redis.call('SET', key, record)
+      redis.call('ZADD', rate, now_text, member)
+      redis.call('PEXPIRE', rate, window_text)
+      records[key] = record
+      written[#written + 1] = key
+      written[#written + 1] = record
       tokens[#tokens + 1] = '*' .. short
       redis.call('HSET', bucket, hash, table.concat(tokens, ' '))
       dues[#dues + 1] = ARGV[i + 4]
       dues[#dues + 1] = id
-      lines[#lines + 1] = string.format('{"at":%.0f,"calls_in_24h":%d,"dnc_version":%s,', now, before, dnc)
-        .. string.sub(ARGV[i + 8], 2)
+      lines[#lines + 1] = head .. before .. ',"dnc_version":' .. dnc .. ',' .. string.sub(ARGV[i + 8], 2)
       total = total + 1
       if campaign ~= '' then
         by_campaign[campaign] = (by_campaign[campaign] or 0) + 1
@@ -102,6 +117,7 @@ for i = 6, #ARGV, 10 do
   end
 end
 if total > 0 then
+  redis.call('MSET', unpack(written))
   redis.call('ZADD', KEYS[1], unpack(dues))
   redis.call('RPUSH', KEYS[6], unpack(lines))
   redis.call('HINCRBY', KEYS[5], 'started', total)
