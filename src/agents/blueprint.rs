@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::domain::agent::{Conclusion, Observation, Observed, Outcome, StateView, Tool};
+use crate::domain::draft::Draft;
 
 /// The embedded files and the code of one agent.
 pub(super) struct Blueprint {
@@ -21,7 +22,7 @@ pub(super) struct Blueprint {
     /// See [`crate::domain::agent::Agent::state`].
     pub(super) state: fn(&StateView<'_>) -> Value,
     /// See [`crate::domain::agent::Agent::observe`].
-    pub(super) observe: fn(&mut Value, &Observed<'_>) -> Observation,
+    pub(super) observe: fn(&mut Draft, &Observed<'_>) -> Observation,
     /// See [`crate::domain::agent::Agent::conclude`].
     pub(super) conclude: fn(&Conclusion<'_>) -> Outcome,
 }

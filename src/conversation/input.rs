@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::base::clock::Millis;
 use crate::domain::agent::{Agent, CallTimes};
+use crate::domain::draft::Draft;
 use crate::domain::talk::{Act, Dialogue, Heard, Line, Note};
 
 pub use crate::domain::talk::Voicemail;
@@ -70,7 +71,7 @@ pub struct JournalEntry {
     /// Its result, as the model sees it.
     pub result: Value,
     /// The agent's notes after it.
-    pub draft_after: Value,
+    pub draft_after: Draft,
     /// Acts it asked for.
     pub acts: Vec<Act>,
     /// Notes it made.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::base::clock::Millis;
 use crate::domain::disposition::Ending;
+use crate::domain::draft::Draft;
 use crate::domain::talk::{Act, Heard, Line, Note};
 
 /// The data of an agent, read from `agent.toml` in its folder.
@@ -124,7 +125,7 @@ pub struct Agent {
     pub state: fn(&StateView<'_>) -> Value,
     /// Called once for each thing heard, before the model: scores and counts. Returns the score, 0 to 10, and
     /// whether the agent should thank and end (with the line to say).
-    pub observe: fn(&mut Value, &Observed<'_>) -> Observation,
+    pub observe: fn(&mut Draft, &Observed<'_>) -> Observation,
     /// Called once after the end: the outcome from notes and extraction.
     pub conclude: fn(&Conclusion<'_>) -> Outcome,
 }
@@ -132,7 +133,7 @@ pub struct Agent {
 /// What `state` sees.
 pub struct StateView<'a> {
     /// The agent's notes.
-    pub draft: &'a Value,
+    pub draft: &'a Draft,
     /// Consent so far.
     pub consent: Option<bool>,
     /// Now.
@@ -225,7 +226,7 @@ impl std::fmt::Debug for CallTimes {
 #[derive(Clone, Debug)]
 pub struct ToolContext {
     /// The agent's notes.
-    pub draft: Value,
+    pub draft: Draft,
     /// The turn it runs in.
     pub turn: u32,
     /// What the callee said in this turn, as heard.
@@ -247,7 +248,7 @@ pub struct ToolContext {
 /// What `conclude` sees.
 pub struct Conclusion<'a> {
     /// The agent's notes.
-    pub draft: &'a Value,
+    pub draft: &'a Draft,
     /// The transcript.
     pub lines: &'a [Line],
     /// The model's extraction by the agent's schema; `None` where there was none.

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::base::clock::Millis;
 use crate::domain::disposition::Ending;
+use crate::domain::draft::Draft;
 
 /// What is done when a machine answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -202,8 +203,8 @@ pub struct Dialogue {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
     /// The agent's own notes of what it learned; its shape belongs to the agent.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub draft: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Draft::is_empty")]
+    pub draft: Draft,
     /// How the agent ended the talk, once it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,

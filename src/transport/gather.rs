@@ -95,16 +95,15 @@ impl Transport {
                     if over(&resumed.call, turn.0, sid) {
                         return Answer::Over;
                     }
-                    let call = Box::new(resumed.call.clone());
                     let transport = Arc::clone(self);
-                    let (id, sid) = (id.clone(), sid.to_owned());
+                    let (own, sid) = (id.clone(), sid.to_owned());
                     // In a task of its own: a bridge line may answer this request while the turn goes on.
                     let task = self.tasks.spawn(async move {
-                        Box::pin(transport.run_turn(&id, &sid, turn, *resumed, &token, patience_over)).await
+                        Box::pin(transport.run_turn(&own, &sid, turn, *resumed, &token, patience_over)).await
                     });
                     return match tokio::time::timeout_at(deadline, task).await {
                         Ok(Ok(answer)) => answer,
-                        Ok(Err(_)) | Err(_) => Answer::NotYet { call: Some(call) },
+                        Ok(Err(_)) | Err(_) => Answer::NotYet { call: self.for_bridge(id).await },
                     };
                 }
                 Err(error) => tracing::warn!(call_id = %id, %error, "a turn could not be asked for"),
@@ -114,6 +113,12 @@ impl Transport {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// The call, for its agent's bridge line: only if it can be read at once.
+    async fn for_bridge(&self, id: &CallId) -> Option<Box<Call>> {
+        let read = tokio::time::timeout(AGENT_WAIT, self.store.load(id)).await;
+        read.ok().and_then(Result::ok).flatten().map(Box::new)
     }
 
     /// A bridge line and the same turn again; when patience is at its end and even the failure line could not be

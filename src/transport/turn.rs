@@ -53,24 +53,27 @@ impl Transport {
             }
             _ => return Answer::NotYet { call: Some(Box::new(call)) },
         };
+        // The request for a machine's turn does not say again what was detected; the record does.
+        if let (Heard::Machine { kind }, State::InProgress { answered_by: Some(known), .. }) =
+            (&mut heard, &call.state)
+        {
+            known.clone_into(kind);
+        }
+        let now = self.clock.now();
+        let call = Arc::new(call);
+        let Ok(times) = self.times_of(&call).await else {
+            return Answer::NotYet { call: Some(Box::new(Arc::unwrap_or_clone(call))) };
+        };
         let answered_by = match &call.state {
             State::InProgress { answered_by, .. } => answered_by.as_deref(),
             _ => None,
         };
-        // The request for a machine's turn does not say again what was detected; the record does.
-        if let (Heard::Machine { kind }, Some(known)) = (&mut heard, answered_by) {
-            known.clone_into(kind);
-        }
-        let now = self.clock.now();
-        let Ok(times) = self.times_of(&call).await else {
-            return Answer::NotYet { call: Some(Box::new(call)) };
-        };
-        let input = TurnInput {
+        let input = || TurnInput {
             agent: &agent,
             call_id: id.as_str(),
             attempt: turn.0,
             n: turn.1,
-            heard,
+            heard: heard.clone(),
             dialogue: call.body.dialogue.clone(),
             lines: &lines,
             variables: &call.body.variables,
@@ -85,18 +88,20 @@ impl Transport {
         fault::point("turn_begun");
         let began = std::time::Instant::now();
         let taken = if give_up {
-            Ok(failure_turn(input))
+            Ok(failure_turn(input()))
         } else {
-            let (mut journal, again) = (hold, input.clone());
-            match take_turn(&self.model, input, &mut journal, None).await {
+            let mut journal = hold;
+            match take_turn(&self.model, input(), &mut journal, None).await {
                 Err(failure) if failure.kind == FailureKind::Prompt => {
                     tracing::error!(call_id = %id, "the agent's prompt does not render");
-                    Ok(failure_turn(again))
+                    Ok(failure_turn(input()))
                 }
                 other => other,
             }
         };
         self.metrics.turn_stage("model", began.elapsed());
+        drop(times);
+        let call = Arc::unwrap_or_clone(call);
         match taken {
             Ok(mut taken) => {
                 if turn.1 == 0 {
@@ -112,13 +117,13 @@ impl Transport {
     }
 
     /// When this callee may be called, and by which clock they reckon.
-    async fn times_of(&self, call: &Call) -> Result<CallTimes, StoreError> {
+    async fn times_of(&self, call: &Arc<Call>) -> Result<CallTimes, StoreError> {
         let campaign = self.store.campaign_of(call).await?;
         let zones = match &call.body.time_zone {
             Some(own) => vec![own.clone()],
             None => phone::zones(&call.body.phone).into_iter().map(str::to_owned).collect(),
         };
-        let (openings, call) = (Arc::clone(&self.openings), call.clone());
+        let (openings, call) = (Arc::clone(&self.openings), Arc::clone(call));
         let opening = move |at| openings(&call, campaign.as_deref(), at);
         Ok(CallTimes { zones, opening: Arc::new(opening) })
     }

@@ -19,7 +19,7 @@ const STEPS: usize = 24;
 /// fails, none names a number to call, and what comes of it all can be written down.
 pub(crate) fn tools(data: &[u8]) {
     let mut parts = texts(data);
-    let draft = parts.next().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(Value::Null);
+    let draft = parts.next().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let tools = (BLUEPRINT.tools)();
     let mut context = ToolContext {
         draft,

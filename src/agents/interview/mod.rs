@@ -31,6 +31,7 @@ use self::stage::Stage;
 use super::blueprint::Blueprint;
 use crate::domain::agent::{Conclusion, Observation, Observed, Outcome, StateView};
 use crate::domain::disposition::{Disposition, Ending};
+use crate::domain::draft::Draft;
 use crate::domain::talk::Heard;
 
 /// The agent `interview`.
@@ -84,7 +85,7 @@ fn state(view: &StateView<'_>) -> Value {
 }
 
 /// Scores what was heard and counts the topic it was an answer to. Ends the talk where it has become hopeless.
-fn observe(draft: &mut Value, observed: &Observed<'_>) -> Observation {
+fn observe(draft: &mut Draft, observed: &Observed<'_>) -> Observation {
     let mut notes = Notes::read(draft);
     let Heard::Speech { text, .. } = observed.heard else {
         return Observation { score: rounded(notes.score.value()), end: None };

@@ -10,6 +10,7 @@ use super::dates::{Date, MonthIndex};
 use super::score::Score;
 use super::words::same_company;
 use crate::agents::interview::gaps;
+use crate::domain::draft::Draft;
 
 /// The draft of one interview.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -261,13 +262,13 @@ impl Settings {
 
 impl Notes {
     /// Reads the draft; one that is no interview's is an empty one.
-    pub(crate) fn read(draft: &Value) -> Self {
-        Self::deserialize(draft).unwrap_or_default()
+    pub(crate) fn read(draft: &Draft) -> Self {
+        draft.read()
     }
 
     /// Writes the draft.
-    pub(crate) fn write(&self) -> Value {
-        serde_json::to_value(self).unwrap_or(Value::Null)
+    pub(crate) fn write(&self) -> Draft {
+        Draft::of(self)
     }
 
     /// Is there any fact about the person?

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::agent::{Agent, CallTimes, ToolContext};
+use crate::domain::draft::Draft;
 use crate::domain::talk::{Act, Line, Note, Speaker};
 
 /// November 18, 2026.
@@ -25,7 +26,7 @@ impl Call {
         let book = crate::agents::Book::embedded().expect("the embedded agents");
         let agent = book.get("interview").expect("the interview");
         let context = ToolContext {
-            draft: Value::Null,
+            draft: Draft::default(),
             turn: 0,
             heard: String::new(),
             consent: None,
@@ -251,7 +252,7 @@ fn a_read_back_is_corrected_and_read_again() {
     assert_eq!(next["stage"], "read_back");
     assert!(next["read_back"].as_str().is_some_and(|t| t.contains("since 2012")));
     assert!(
-        call.context.draft["score"]["points"].as_array().is_none_or(Vec::is_empty),
+        call.context.draft.value()["score"]["points"].as_array().is_none_or(Vec::is_empty),
         "a correction is no contradiction"
     );
     let next = call.said("Yes", "confirm_read_back", json!({"correct": true}));
@@ -263,9 +264,12 @@ fn a_changed_year_is_a_contradiction() {
     let mut call = Call::consented();
     call.said("Acme 2015", "record_job", json!({"company": "Acme", "start": "2015", "current": true}));
     call.said("2003", "record_job", json!({"company": "Acme", "start": "2003"}));
-    assert_eq!(call.context.draft["score"]["points"], json!([{"turn": 3, "reason": "contradiction"}]));
+    assert_eq!(
+        call.context.draft.value()["score"]["points"],
+        json!([{"turn": 3, "reason": "contradiction"}])
+    );
     call.said("Sorry, it was 2001", "record_job", json!({"company": "Acme", "start": "2001"}));
-    assert_eq!(call.context.draft["score"]["points"].as_array().map(Vec::len), Some(1));
+    assert_eq!(call.context.draft.value()["score"]["points"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

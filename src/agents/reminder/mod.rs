@@ -6,6 +6,7 @@ use super::blueprint::Blueprint;
 use super::tool::{Args, Plain, object, one_of, text};
 use crate::domain::agent::{Conclusion, Observation, Observed, Outcome, StateView, ToolContext};
 use crate::domain::disposition::{Disposition, Ending};
+use crate::domain::draft::Draft;
 use crate::domain::talk::Act;
 
 /// The agent `reminder`.
@@ -36,30 +37,32 @@ fn record_answer(args: &Args<'_>, context: &mut ToolContext) -> Value {
     // The words as heard are the evidence; the model's own are second best.
     let heard = context.heard.trim();
     let words = if heard.is_empty() { args.text("words").unwrap_or_default() } else { heard };
-    context.draft = json!({ "answer": args.text("answer"), "words": words, "turn": context.turn });
+    context.draft =
+        Draft::of(&json!({ "answer": args.text("answer"), "words": words, "turn": context.turn }));
     context.acts.push(Act::HangUp { ending: Ending::new(Disposition::Completed, "answered") });
     json!({ "ok": true, "stage": "goodbye", "ask": THANKS })
 }
 
 fn state(view: &StateView<'_>) -> Value {
-    let answered = view.draft["answer"].is_string();
+    let draft = view.draft.value();
+    let answered = draft["answer"].is_string();
     let appointment = view.variables.get("appointment");
     json!({
         "agent": "reminder",
         "stage": if answered { "goodbye" } else { "question" },
         "appointment": appointment,
-        "answer": view.draft["answer"],
+        "answer": draft["answer"],
         "ask": if answered { THANKS } else { "Will you be there for your appointment?" },
     })
 }
 
-fn observe(_: &mut Value, _: &Observed<'_>) -> Observation {
+fn observe(_: &mut Draft, _: &Observed<'_>) -> Observation {
     Observation::default()
 }
 
 /// The answer that was recorded. A reminder leaves no more to the extraction than it heard itself.
 fn conclude(conclusion: &Conclusion<'_>) -> Outcome {
-    let draft = conclusion.draft;
+    let draft = conclusion.draft.value();
     let document = draft["answer"].is_string().then(|| {
         json!({
             "schema_version": 1,

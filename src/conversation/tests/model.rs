@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::conversation::{FailureKind, Journal, JournalEntry, JournalError, TurnFailure, take_turn};
 use crate::domain::disposition::Disposition;
+use crate::domain::draft::Draft;
 use crate::domain::talk::{Act, Note};
 use crate::llm::stub::{Step, Stub};
 
@@ -44,7 +45,7 @@ async fn the_model_is_told_words_and_state_and_nothing_else() {
         turn.lines.iter().map(|l| l.text.as_str()).collect::<Vec<_>>()[1],
         "Thanks! Where do you work?"
     );
-    assert_eq!(turn.dialogue.draft, json!({"observed": 1}));
+    assert_eq!(turn.dialogue.draft.value(), json!({"observed": 1}));
 }
 
 #[tokio::test]
@@ -98,9 +99,9 @@ async fn tools_are_journaled_and_their_results_told() {
         "And before?",
         "what was said before a tool call and has not left is not spoken"
     );
-    assert_eq!(turn.dialogue.draft, json!({"observed": 1, "facts": 2}));
+    assert_eq!(turn.dialogue.draft.value(), json!({"observed": 1, "facts": 2}));
     assert_eq!(
-        case.journal.iter().map(|e| e.draft_after["facts"].clone()).collect::<Vec<_>>(),
+        case.journal.iter().map(|e| e.draft_after.value()["facts"].clone()).collect::<Vec<_>>(),
         [json!(1), json!(2)]
     );
     let told = stub.messages(1);
@@ -298,7 +299,7 @@ async fn a_tool_that_hangs_is_unknown_and_rounds_are_counted() {
         (&case.journal[0].result["ok"], &case.journal[0].result["unknown"]),
         (&json!(false), &json!(true))
     );
-    assert_eq!(turn.dialogue.draft, json!({"observed": 1}), "what it had half done is not kept");
+    assert_eq!(turn.dialogue.draft.value(), json!({"observed": 1}), "what it had half done is not kept");
     assert_eq!(stub.seen().len(), 2);
 
     let round = |c: &'static str| Step::Call("", vec![fact("a", c)]);
@@ -342,7 +343,7 @@ async fn a_read_back_is_spoken_in_full() {
     let text: &'static str = Box::leak(format!("{long}Is that right?").into_boxed_str());
     let (stub, model) = Stub::start(vec![Step::Say(text)]).await;
     let mut case = Case::talking();
-    case.dialogue.draft = json!({"read_back": long});
+    case.dialogue.draft = Draft::of(&json!({"read_back": long}));
     let turn = case.turn(&model, speech("that is all")).await;
     assert_eq!(words(&turn), text);
     assert_eq!(stub.seen()[0].body["max_completion_tokens"], 200 + long.len() / 3);

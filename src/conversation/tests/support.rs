@@ -14,6 +14,7 @@ use crate::domain::agent::{
     StateView, Tool, ToolContext,
 };
 use crate::domain::disposition::{Disposition, Ending};
+use crate::domain::draft::Draft;
 use crate::domain::talk::{Act, Dialogue, Heard, Line, Note, Speaker, Turn};
 use crate::llm::Model;
 
@@ -41,8 +42,8 @@ impl Tool for Probe {
             self.1.fetch_add(1, Ordering::SeqCst);
             match self.0 {
                 "record_fact" => {
-                    let count = context.draft["facts"].as_u64().unwrap_or(0) + 1;
-                    context.draft["facts"] = json!(count);
+                    let count = context.draft.value()["facts"].as_u64().unwrap_or(0) + 1;
+                    set(&mut context.draft, "facts", json!(count));
                     return json!({"ok": true, "args": args, "ask": "And before that?"});
                 }
                 "finish" => {
@@ -51,7 +52,7 @@ impl Tool for Probe {
                 "opt_out" => context.notes.push(Note::OptedOut { words: context.heard.clone() }),
                 "transfer_to_person" => context.acts.push(Act::Transfer { to: "+19005550199".to_owned() }),
                 "stuck" => {
-                    context.draft["facts"] = json!(99);
+                    set(&mut context.draft, "facts", json!(99));
                     std::future::pending::<()>().await;
                 }
                 _ => {}
@@ -64,12 +65,20 @@ impl Tool for Probe {
 
 fn state(view: &StateView<'_>) -> Value {
     let ask = if view.consent.is_some() { "Where do you work now?" } else { "May we go on?" };
-    json!({"agent": "probe", "consent": view.consent, "facts": view.draft["facts"], "ask": ask,
-           "read_back": view.draft["read_back"], "style": "normal"})
+    json!({"agent": "probe", "consent": view.consent, "facts": view.draft.value()["facts"], "ask": ask,
+           "read_back": view.draft.value()["read_back"], "style": "normal"})
 }
 
-fn observe(draft: &mut Value, observed: &Observed<'_>) -> Observation {
-    draft["observed"] = json!(draft["observed"].as_u64().unwrap_or(0) + 1);
+/// Changes one field of the notes.
+fn set(draft: &mut Draft, field: &str, to: Value) {
+    let mut notes = draft.value();
+    notes[field] = to;
+    *draft = Draft::of(&notes);
+}
+
+fn observe(draft: &mut Draft, observed: &Observed<'_>) -> Observation {
+    let before = draft.value()["observed"].as_u64().unwrap_or(0);
+    set(draft, "observed", json!(before + 1));
     let end = match observed.heard {
         Heard::Speech { text, .. } if text.contains("idiot") => Some((
             "Thank you, I will end here.".to_owned(),

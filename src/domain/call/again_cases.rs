@@ -7,6 +7,7 @@ use super::*;
 use crate::base::clock::{DAY, HOUR, MINUTE, Millis};
 use crate::domain::campaign::{Consent, ConsentBasis, Priority};
 use crate::domain::disposition::{Disposition, Ending};
+use crate::domain::draft::Draft;
 use crate::domain::ids::{CallId, CampaignId, PhoneHash, Shard};
 use crate::domain::phone::Phone;
 use crate::domain::retry::{Cause, RetryPolicy};
@@ -63,7 +64,8 @@ fn attempt(mut call: Call, disposition: Disposition, rules: &Rules, now: Millis)
         duration_s: None,
     };
     let spoken = |ending: Option<Ending>| {
-        let dialogue = Dialogue { turn: 1, ending, draft: json!({"name": "Ann"}), ..Dialogue::default() };
+        let dialogue =
+            Dialogue { turn: 1, ending, draft: Draft::of(&json!({"name": "Ann"})), ..Dialogue::default() };
         let (acts, notes, lines) = (Vec::new(), Vec::new(), Vec::new());
         Event::TurnTaken(
             leg.clone(),

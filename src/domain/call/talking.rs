@@ -8,6 +8,7 @@ use crate::domain::call::event::Leg;
 use crate::domain::call::record::{Artefact, PastAttempt, Recording, RecordingStatus};
 use crate::domain::call::state::{Phase, State};
 use crate::domain::disposition::{Disposition, Ending};
+use crate::domain::draft::Draft;
 use crate::domain::talk::{Act, Note, Turn};
 
 impl Change {
@@ -267,7 +268,7 @@ impl Change {
         }
         self.call.body.employment_gaps = employment_gaps;
         // The notes have become the outcome; what is kept for 48 h is what the status API shows.
-        self.call.body.dialogue.draft = Value::Null;
+        self.call.body.dialogue.draft = Draft::default();
         if let Some((kind, field, document)) = outcome {
             self.notice(&kind, 0, &[(field, document)], now);
         }

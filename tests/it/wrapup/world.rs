@@ -17,6 +17,7 @@ use carillon::base::telemetry::Metrics;
 use carillon::carrier::twilio::{Twilio, TwilioConfig};
 use carillon::domain::agent::{Agent, Definition, Limits, Lines, ModelSettings, Observation, Outcome};
 use carillon::domain::call::{Body, Call, Event, HangUpCause, Leg, Rules};
+use carillon::domain::draft::Draft;
 use carillon::domain::ids::{CallId, Shard};
 use carillon::domain::phone::Phone;
 use carillon::domain::talk::{Act, Dialogue, Heard, Line, Note, Speaker, Turn};
@@ -200,7 +201,7 @@ fn turn(n: usize, said: &[&str], consent: Option<bool>) -> Turn {
             turn: number + 1,
             consent: known,
             consent_turn: known.map(|_| 1),
-            draft: json!({"noted": "by a tool"}),
+            draft: Draft::of(&json!({"noted": "by a tool"})),
             ..Dialogue::default()
         },
     }
