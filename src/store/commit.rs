@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use crate::base::clock::{DAY, HOUR, Millis};
 use crate::domain::call::{Call, Change, Effect, Event, Phase, Rules};
 use crate::store::connect::{Store, StoreError};
+use crate::store::turns::{key_before, turn_key};
 use crate::store::{keys, scripts};
 
 /// How long a call's record stays after its end.
@@ -82,6 +83,7 @@ impl Store {
         call.head.token = rand::random();
         let shard = call.id.shard();
         let day = keys::day(now);
+        let added = !lines.is_empty();
 
         let mut plan = serde_json::Map::new();
         // Version and token as they stand in the head: what a failover lost may have been written anew, as another.
@@ -101,7 +103,7 @@ impl Store {
             let acts = serde_json::to_string(acts).unwrap_or_default();
             plan.insert(
                 "turn".into(),
-                json!({"key": format!("{attempt}:{n}"), "token": token, "acts": acts}),
+                json!({"key": turn_key(*attempt, *n), "before": key_before(*attempt, *n), "token": token, "acts": acts}),
             );
         }
         if let Some(line) = evidence {
@@ -179,7 +181,7 @@ impl Store {
         let answer = scripts::COMMIT.run(self, keys, args).await?.into_array();
         match answer.first().map(scripts::text).as_deref() {
             Some("ok") => {
-                self.recent.written(&call, now);
+                self.recent.written(&call, added, now);
                 Ok(Committed::Done(Box::new(call), rest))
             }
             Some("conflict") => {

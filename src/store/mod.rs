@@ -75,6 +75,7 @@ pub use fence::Held;
 pub use nodes::Node;
 pub use outbox::{OutboxClaims, OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use preview::{Preview, WaitingCursor};
+pub use recent::Talk;
 pub use skew::TOLERATED as CLOCK_TOLERATED;
 pub use start::{Start, StartChecks, Started};
 pub use stats::{CallPage, Counters};

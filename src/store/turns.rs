@@ -48,8 +48,13 @@ pub struct Resumed {
     pub journal: Vec<String>,
 }
 
-fn turn_key(attempt: u32, n: u32) -> String {
+pub(super) fn turn_key(attempt: u32, n: u32) -> String {
     format!("{attempt}:{n}")
+}
+
+/// The key of the turn before this one; of none, where it is the first.
+pub(super) fn key_before(attempt: u32, n: u32) -> String {
+    n.checked_sub(1).map(|n| turn_key(attempt, n)).unwrap_or_default()
 }
 
 impl Store {
@@ -113,7 +118,8 @@ impl Store {
     }
 
     /// Renews the lease and journals `entries`, the first of which is the `first`-th of the turn's journal (from 0). What
-    /// stands there already is not written again. False: another node took the turn over, and this one must stop.
+    /// stands there already is not written again. A turn that was begun without asking (see [`Store::begun`]) is leased
+    /// from here on. False: another node took the turn over, and this one must stop.
     ///
     /// # Errors
     /// Where Redis does not answer.
@@ -123,11 +129,14 @@ impl Store {
         (attempt, n): (u32, u32),
         token: &str,
         lease: Millis,
+        heard: &Heard,
         first: usize,
         entries: Vec<String>,
     ) -> Result<bool, StoreError> {
         let keys = vec![keys::turn(id), keys::journal(id)];
-        let mut args = vec![turn_key(attempt, n), token.to_owned(), lease.to_string(), first.to_string()];
+        let heard = serde_json::to_string(heard).unwrap_or_default();
+        let mut args = vec![turn_key(attempt, n), token.to_owned(), lease.to_string()];
+        args.extend([key_before(attempt, n), heard, first.to_string()]);
         args.extend(entries);
         Ok(scripts::number(Some(&scripts::TURN_HOLD.run(self, keys, args).await?)) == 1)
     }
