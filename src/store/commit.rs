@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::clock::{DAY, HOUR, Millis};
 use crate::domain::call::{Call, Change, Effect, Event, Phase, Rules};
+use crate::domain::ids::CallId;
 use crate::store::connect::{Store, StoreError};
 use crate::store::turns::{key_before, turn_key};
 use crate::store::{keys, scripts};
@@ -67,6 +68,12 @@ pub enum Committed {
     Lost,
 }
 
+/// What a dial is called among those to its person: as `start.lua` writes it. (Before, it bore the whole id.)
+fn dialed(id: &CallId, attempt: u32) -> String {
+    let id = id.as_str();
+    format!("{}:{attempt}", id.get(id.len().saturating_sub(8)..).unwrap_or(id))
+}
+
 impl Store {
     /// Writes a change. `turn` is the lease token of the turn it commits. A dial is started by [`Store::start`] alone, which
     /// checks the person in the same step.
@@ -94,26 +101,29 @@ impl Store {
         }
         plan.insert("due".into(), json!(call.head.due));
         plan.insert("ttl".into(), json!(ENDED_TTL));
-        if !lines.is_empty() {
-            let lines: Vec<String> =
-                lines.iter().filter_map(|line| serde_json::to_string(line).ok()).collect();
-            plan.insert("lines".into(), json!(lines));
-        }
         if let (Some((attempt, n, acts)), Some(token)) = (&answer, turn) {
-            let acts = serde_json::to_string(acts).unwrap_or_default();
+            let acts = super::acts::encode(acts, (*attempt, *n), &lines);
             plan.insert(
                 "turn".into(),
                 json!({"key": turn_key(*attempt, *n), "before": key_before(*attempt, *n), "token": token, "acts": acts}),
             );
         }
+        if !lines.is_empty() {
+            let lines: Vec<String> =
+                lines.iter().filter_map(|line| serde_json::to_string(line).ok()).collect();
+            plan.insert("lines".into(), json!(lines));
+        }
         if let Some(line) = evidence {
             plan.insert("audit".into(), json!(line.to_string()));
         }
         if unplaced {
-            plan.insert("unplaced".into(), json!(format!("{}:{}", call.id, call.body.attempt)));
+            plan.insert(
+                "unplaced".into(),
+                json!([dialed(&call.id, call.body.attempt), format!("{}:{}", call.id, call.body.attempt)]),
+            );
         }
         if let Some(attempt) = adopted {
-            plan.insert("adopted".into(), json!({"member": format!("{}:{attempt}", call.id), "window": DAY}));
+            plan.insert("adopted".into(), json!({"member": dialed(&call.id, attempt), "window": DAY}));
         }
         if let Some(campaign) = &call.campaign {
             plan.insert("lane".into(), json!(campaign));

@@ -12,6 +12,7 @@
 //! | `audit` | lines of evidence until they are sealed, and the heads of their chains |
 //! | `transcript` | a transcript made shorter |
 //! | `turns` | a turn's lease and journal |
+//! | `acts` | a turn's answer, as it is kept beside the transcript |
 //! | `recent` | records that this node saw a moment ago, for the next callback |
 //! | `capacity` | calls per second and slots of the whole fleet |
 //! | `outbox` | events on their way downstream |
@@ -29,6 +30,7 @@
 //! | `nodes` | the fleet: who lives, what is being retried |
 //! | `wake` | in which shards something came up, told from node to node |
 
+mod acts;
 mod audit;
 mod calls;
 mod campaign_counts;

@@ -353,7 +353,11 @@ async fn a_turn_is_taken_on_what_stands_though_this_node_has_a_copy() {
     let second = silence(2).await;
     assert!(second.contains("<Gather") && second != first, "{second}");
     assert_eq!(world.load(&call).await.body.dialogue.turn, 3);
-    assert_eq!(world.transport.store.transcript(&call.id).await.unwrap().len(), 4, "silence and words, twice");
+    assert_eq!(
+        world.transport.store.transcript(&call.id).await.unwrap().len(),
+        4,
+        "silence and words, twice"
+    );
     assert_eq!(silence(2).await, second, "asked again it is answered again");
 
     // A recording that began meanwhile changes nothing of the talk.

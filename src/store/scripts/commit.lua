@@ -39,7 +39,7 @@ end
 -- Within a conversation nothing is asked of the person, and nothing changes for them.
 local known = ''
 if before ~= after or plan.suppress then known = redis.call('HGET', KEYS[10], hash) or '' end
-if plan.unplaced then redis.call('ZREM', KEYS[11], plan.unplaced) end
+if plan.unplaced then redis.call('ZREM', KEYS[11], unpack(plan.unplaced)) end
 -- A dial that was forgotten rang all the same: it counts for the person.
 if plan.adopted then
   redis.call('ZADD', KEYS[11], 'NX', now, plan.adopted.member)

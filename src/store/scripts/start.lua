@@ -76,7 +76,7 @@ for i = 6, #ARGV, 10 do
     end
     redis.call('ZREMRANGEBYSCORE', rate, '-inf', now - window)
     local before = redis.call('ZCARD', rate)
-    local member = id .. ':' .. ARGV[i + 5]
+    local member = string.sub(id, -8) .. ':' .. ARGV[i + 5]
     if leg_out then
       answer('refused', 'leg_outstanding', now + leg_wait)
     elseif before >= cap and not redis.call('ZSCORE', rate, member) then
