@@ -4,7 +4,9 @@ use serde_json::{Value as Json, json};
 
 use crate::base::clock::{DAY, HOUR, Millis};
 use crate::domain::call::{Call, Change, Effect, Event, Phase, Rules};
+use crate::domain::ids::CallId;
 use crate::store::connect::{Store, StoreError};
+use crate::store::turns::{key_before, turn_key};
 use crate::store::{keys, scripts};
 
 /// How long a call's record stays after its end.
@@ -66,6 +68,12 @@ pub enum Committed {
     Lost,
 }
 
+/// What a dial is called among those to its person: as `start.lua` writes it. (Before, it bore the whole id.)
+fn dialed(id: &CallId, attempt: u32) -> String {
+    let id = id.as_str();
+    format!("{}:{attempt}", id.get(id.len().saturating_sub(8)..).unwrap_or(id))
+}
+
 impl Store {
     /// Writes a change. `turn` is the lease token of the turn it commits. A dial is started by [`Store::start`] alone, which
     /// checks the person in the same step.
@@ -82,6 +90,7 @@ impl Store {
         call.head.token = rand::random();
         let shard = call.id.shard();
         let day = keys::day(now);
+        let added = !lines.is_empty();
 
         let mut plan = serde_json::Map::new();
         // Version and token as they stand in the head: what a failover lost may have been written anew, as another.
@@ -92,26 +101,29 @@ impl Store {
         }
         plan.insert("due".into(), json!(call.head.due));
         plan.insert("ttl".into(), json!(ENDED_TTL));
+        if let (Some((attempt, n, acts)), Some(token)) = (&answer, turn) {
+            let acts = super::acts::encode(acts, (*attempt, *n), &lines);
+            plan.insert(
+                "turn".into(),
+                json!({"key": turn_key(*attempt, *n), "before": key_before(*attempt, *n), "token": token, "acts": acts}),
+            );
+        }
         if !lines.is_empty() {
             let lines: Vec<String> =
                 lines.iter().filter_map(|line| serde_json::to_string(line).ok()).collect();
             plan.insert("lines".into(), json!(lines));
         }
-        if let (Some((attempt, n, acts)), Some(token)) = (&answer, turn) {
-            let acts = serde_json::to_string(acts).unwrap_or_default();
-            plan.insert(
-                "turn".into(),
-                json!({"key": format!("{attempt}:{n}"), "token": token, "acts": acts}),
-            );
-        }
         if let Some(line) = evidence {
             plan.insert("audit".into(), json!(line.to_string()));
         }
         if unplaced {
-            plan.insert("unplaced".into(), json!(format!("{}:{}", call.id, call.body.attempt)));
+            plan.insert(
+                "unplaced".into(),
+                json!([dialed(&call.id, call.body.attempt), format!("{}:{}", call.id, call.body.attempt)]),
+            );
         }
         if let Some(attempt) = adopted {
-            plan.insert("adopted".into(), json!({"member": format!("{}:{attempt}", call.id), "window": DAY}));
+            plan.insert("adopted".into(), json!({"member": dialed(&call.id, attempt), "window": DAY}));
         }
         if let Some(campaign) = &call.campaign {
             plan.insert("lane".into(), json!(campaign));
@@ -179,7 +191,7 @@ impl Store {
         let answer = scripts::COMMIT.run(self, keys, args).await?.into_array();
         match answer.first().map(scripts::text).as_deref() {
             Some("ok") => {
-                self.recent.written(&call, now);
+                self.recent.written(&call, added, now);
                 Ok(Committed::Done(Box::new(call), rest))
             }
             Some("conflict") => {

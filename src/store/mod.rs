@@ -12,6 +12,7 @@
 //! | `audit` | lines of evidence until they are sealed, and the heads of their chains |
 //! | `transcript` | a transcript made shorter |
 //! | `turns` | a turn's lease and journal |
+//! | `acts` | a turn's answer, as it is kept beside the transcript |
 //! | `recent` | records that this node saw a moment ago, for the next callback |
 //! | `capacity` | calls per second and slots of the whole fleet |
 //! | `outbox` | events on their way downstream |
@@ -29,6 +30,7 @@
 //! | `nodes` | the fleet: who lives, what is being retried |
 //! | `wake` | in which shards something came up, told from node to node |
 
+mod acts;
 mod audit;
 mod calls;
 mod campaign_counts;
@@ -75,6 +77,7 @@ pub use fence::Held;
 pub use nodes::Node;
 pub use outbox::{OutboxClaims, OutboxCounts, OutboxEntry, Settle, endpoint_of};
 pub use preview::{Preview, WaitingCursor};
+pub use recent::Talk;
 pub use skew::TOLERATED as CLOCK_TOLERATED;
 pub use start::{Start, StartChecks, Started};
 pub use stats::{CallPage, Counters};

@@ -9,18 +9,35 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::clock::{Millis, SECOND};
 use crate::domain::call::{Call, Phase};
 use crate::domain::ids::CallId;
+use crate::domain::talk::Line;
 use crate::store::connect::Store;
 
 /// How old a copy may be. The ringing, and a turn of a talk, take less.
 const FRESH: Millis = 60 * SECOND;
-/// How many copies each of the two generations holds: a node keeps at most twice as many, of 2 to 4 kB each.
+/// How many copies each of the two generations holds: a node keeps at most twice as many, of 2 to 8 kB each.
 const GENERATION: usize = 1_024;
+
+/// Words of a transcript that are kept beside a record at most, bytes.
+const WORDS: usize = 6_000;
 
 /// A record as it was then.
 #[derive(Debug)]
 struct Copy {
     at: Millis,
     call: Call,
+    talk: Option<Talk>,
+}
+
+/// Where a talk stands whose newest turn this node answered. While nobody else begins the next turn it is this node's,
+/// by the token that the last commit left in Redis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Talk {
+    /// Attempt and number of the next turn.
+    pub next: (u32, u32),
+    /// The token of the turn before.
+    pub token: String,
+    /// The whole transcript.
+    pub lines: Vec<Line>,
 }
 
 /// The copies. The older generation goes as a whole, by count or by age.
@@ -50,28 +67,42 @@ impl Recent {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps a copy, unless a newer one is there; of a call that is over none is kept.
-    fn keep(&self, call: &Call, now: Millis) {
+    /// Keeps a copy, unless a newer one is there; of a call that is over none is kept. A talk that the copy before knew
+    /// is known still, unless the record is of another turn.
+    fn keep(&self, call: &Call, talk: Option<Talk>, now: Millis) {
         self.with(|all| {
+            let known = all.young.remove(&call.id).or_else(|| all.old.remove(&call.id));
             if call.phase() == Phase::Ended {
-                all.young.remove(&call.id);
-                all.old.remove(&call.id);
                 return;
             }
+            let copy = match known {
+                Some(known) if known.call.head.version > call.head.version => known,
+                known => {
+                    let stands = (call.body.attempt, call.body.dialogue.turn);
+                    let talk = talk.or_else(|| known.and_then(|copy| copy.talk));
+                    let talk = talk.filter(|talk| talk.next == stands && call.phase() == Phase::InProgress);
+                    Copy { at: now, call: call.clone(), talk }
+                }
+            };
             all.turn(now);
-            let newer = |known: &Copy| known.call.head.version > call.head.version;
-            if all.young.get(&call.id).is_none_or(|known| !newer(known)) {
-                all.old.remove(&call.id);
-                all.young.insert(call.id.clone(), Copy { at: now, call: call.clone() });
-            }
+            all.young.insert(call.id.clone(), copy);
         });
     }
 
-    /// Takes over what was written to a call of which there is a copy.
-    pub(super) fn written(&self, call: &Call, now: Millis) {
-        let known = self.with(|all| all.young.contains_key(&call.id) || all.old.contains_key(&call.id));
+    /// Takes over what was written to a call of which there is a copy. `lines`: its transcript grew.
+    pub(super) fn written(&self, call: &Call, lines: bool, now: Millis) {
+        let known = self.with(|all| {
+            let Generations { young, old, .. } = all;
+            let copy = young.get_mut(&call.id).or_else(|| old.get_mut(&call.id));
+            copy.map(|copy| {
+                if lines {
+                    copy.talk = None
+                }
+            })
+            .is_some()
+        });
         if known {
-            self.keep(call, now);
+            self.keep(call, None, now);
         }
     }
 
@@ -79,6 +110,16 @@ impl Recent {
         self.with(|all| {
             let copy = all.young.get(id).or_else(|| all.old.get(id));
             copy.filter(|copy| now.saturating_sub(copy.at) < FRESH).map(|copy| copy.call.clone())
+        })
+    }
+
+    /// Takes the talk whose next turn this is; the copy stays, and does not know it any more.
+    fn take(&self, id: &CallId, turn: (u32, u32), now: Millis) -> Option<(Call, Talk)> {
+        self.with(|all| {
+            let copy = all.young.get_mut(id).or_else(|| all.old.get_mut(id))?;
+            let talk = copy.talk.take()?;
+            let fresh = now.saturating_sub(copy.at) < FRESH && talk.next == turn;
+            fresh.then(|| (copy.call.clone(), talk))
         })
     }
 
@@ -102,7 +143,21 @@ impl Store {
 
     /// Keeps a copy of a record that was read or written a moment ago, for the next callback.
     pub fn remember(&self, call: &Call) {
-        self.recent.keep(call, self.clock.now());
+        self.recent.keep(call, None, self.clock.now());
+    }
+
+    /// Keeps with it where its talk stands, for the next turn. A very long transcript is read again instead.
+    pub fn remember_talk(&self, call: &Call, talk: Talk) {
+        let words: usize = talk.lines.iter().map(|line| line.text.len()).sum();
+        self.recent.keep(call, Some(talk).filter(|_| words <= WORDS), self.clock.now());
+    }
+
+    /// A turn of a talk whose turn before this node answered: the record as it was then, and the talk. It may be begun
+    /// without asking Redis. Whoever begins it elsewhere takes it from this node, whose commit then says so; and where
+    /// the record was written to since, the commit answers with it. Given once.
+    #[must_use]
+    pub fn begun(&self, id: &CallId, turn: (u32, u32)) -> Option<(Call, Talk)> {
+        self.recent.take(id, turn, self.clock.now())
     }
 }
 
@@ -125,16 +180,16 @@ mod tests {
         let recent = Recent::default();
         let mut known = call();
         known.head.version = 7;
-        recent.written(&known, 1_000);
+        recent.written(&known, false, 1_000);
         assert_eq!(recent.get(&known.id, 1_000), None, "nobody asked for a copy");
-        recent.keep(&known, 1_000);
+        recent.keep(&known, None, 1_000);
         let older = Call { head: crate::domain::call::Head { version: 6, ..known.head }, ..known.clone() };
-        recent.keep(&older, 1_001);
+        recent.keep(&older, None, 1_001);
         assert_eq!(recent.get(&known.id, 1_002), Some(known.clone()));
         assert_eq!(recent.get(&known.id, 1_000 + FRESH), None, "too old");
 
         for n in 0..5 * GENERATION {
-            recent.keep(&call(), 2_000 + n as u64 / 100);
+            recent.keep(&call(), None, 2_000 + n as u64 / 100);
         }
         let kept = recent.with(|all| all.young.len() + all.old.len());
         assert!(kept > GENERATION && kept <= 2 * GENERATION, "{kept}");
@@ -146,12 +201,46 @@ mod tests {
     fn a_call_that_is_over_leaves_no_copy() {
         let recent = Recent::default();
         let mut known = call();
-        recent.keep(&known, 1_000);
+        recent.keep(&known, None, 1_000);
         known.head.version += 1;
         known.state = State::Ended { ending: Ending::new(Disposition::Completed, "over") };
-        recent.written(&known, 1_001);
+        recent.written(&known, false, 1_001);
         assert_eq!(recent.get(&known.id, 1_002), None);
-        recent.keep(&known, 1_003);
+        recent.keep(&known, None, 1_003);
         assert_eq!(recent.get(&known.id, 1_004), None);
+    }
+
+    #[test]
+    fn a_talk_is_given_once_and_for_its_next_turn_alone() {
+        let recent = Recent::default();
+        let mut known = call();
+        known.state = State::InProgress { sid: "CA1".into(), answered_by: None };
+        known.body.dialogue.turn = 3;
+        let talk = Talk { next: (1, 3), token: "t".into(), lines: Vec::new() };
+        let keep = |call: &Call| recent.keep(call, Some(talk.clone()), 1_000);
+        keep(&known);
+        assert_eq!(recent.take(&known.id, (1, 3), 1_001), Some((known.clone(), talk.clone())));
+        assert_eq!(recent.take(&known.id, (1, 3), 1_001), None, "given already");
+        assert!(recent.get(&known.id, 1_001).is_some());
+
+        // A callback that came in between is known of; a line that came in between makes the transcript another.
+        keep(&known);
+        known.head.version += 1;
+        known.body.recording = None;
+        recent.written(&known, false, 1_001);
+        assert_eq!(recent.take(&known.id, (1, 3), 1_002).map(|(call, _)| call), Some(known.clone()));
+        keep(&known);
+        known.head.version += 1;
+        recent.written(&known, true, 1_001);
+        assert_eq!(recent.take(&known.id, (1, 3), 1_002), None);
+
+        for (turn, at) in [((1, 2), 1_001), ((1, 4), 1_001), ((2, 3), 1_001), ((1, 3), 1_000 + FRESH)] {
+            keep(&known);
+            assert_eq!(recent.take(&known.id, turn, at), None, "{turn:?} at {at}");
+        }
+        known.body.dialogue.turn = 4;
+        known.head.version += 1;
+        keep(&known);
+        assert_eq!(recent.take(&known.id, (1, 3), 1_001), None, "it was answered elsewhere");
     }
 }

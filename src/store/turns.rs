@@ -8,7 +8,7 @@ use crate::domain::call::Call;
 use crate::domain::ids::CallId;
 use crate::domain::talk::{Act, Heard, Line};
 use crate::store::connect::{Store, StoreError};
-use crate::store::{keys, scripts};
+use crate::store::{acts, keys, scripts};
 
 /// What a node finds when it wants to take a turn.
 #[derive(Debug)]
@@ -48,8 +48,27 @@ pub struct Resumed {
     pub journal: Vec<String>,
 }
 
-fn turn_key(attempt: u32, n: u32) -> String {
+pub(super) fn turn_key(attempt: u32, n: u32) -> String {
     format!("{attempt}:{n}")
+}
+
+/// Attempt and number of a turn's key.
+fn parsed(key: &str) -> Option<(u32, u32)> {
+    let (attempt, n) = key.split_once(':')?;
+    Some((attempt.parse().ok()?, n.parse().ok()?))
+}
+
+fn texts(value: Option<Value>) -> Vec<String> {
+    value.map(|v| v.into_array().iter().map(scripts::text).collect()).unwrap_or_default()
+}
+
+fn lines(texts: &[String]) -> Vec<Line> {
+    texts.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// The key of the turn before this one; of none, where it is the first.
+pub(super) fn key_before(attempt: u32, n: u32) -> String {
+    n.checked_sub(1).map(|n| turn_key(attempt, n)).unwrap_or_default()
 }
 
 impl Store {
@@ -82,13 +101,10 @@ impl Store {
         match word.as_str() {
             "done" => {
                 let key = answer.next().map(|v| scripts::text(&v)).unwrap_or_default();
-                let (attempt, n) = key.split_once(':').ok_or_else(bad)?;
+                let turn = parsed(&key).ok_or_else(bad)?;
                 let acts = answer.next().map(|v| scripts::text(&v)).unwrap_or_default();
-                Ok(TurnLease::Done {
-                    call: Box::new(call),
-                    turn: (attempt.parse().map_err(|_| bad())?, n.parse().map_err(|_| bad())?),
-                    acts: serde_json::from_str(&acts).map_err(|_| bad())?,
-                })
+                let acts = acts::decode(&acts, turn, &lines(&texts(answer.next()))).ok_or_else(bad)?;
+                Ok(TurnLease::Done { call: Box::new(call), turn, acts })
             }
             "running" => {
                 let left = u64::try_from(scripts::number(answer.next().as_ref())).unwrap_or(0);
@@ -96,15 +112,12 @@ impl Store {
             }
             "taken" => {
                 let heard = answer.next().map(|v| scripts::text(&v)).unwrap_or_default();
-                let texts = |value: Option<fred::prelude::Value>| -> Vec<String> {
-                    value.map(|v| v.into_array().iter().map(scripts::text).collect()).unwrap_or_default()
-                };
-                let lines = texts(answer.next());
+                let said = texts(answer.next());
                 let journal = texts(answer.next());
                 Ok(TurnLease::Taken(Box::new(Resumed {
                     call,
                     heard: serde_json::from_str(&heard).map_err(|_| bad())?,
-                    lines: lines.iter().filter_map(|l| serde_json::from_str(l).ok()).collect(),
+                    lines: lines(&said),
                     journal,
                 })))
             }
@@ -113,7 +126,8 @@ impl Store {
     }
 
     /// Renews the lease and journals `entries`, the first of which is the `first`-th of the turn's journal (from 0). What
-    /// stands there already is not written again. False: another node took the turn over, and this one must stop.
+    /// stands there already is not written again. A turn that was begun without asking (see [`Store::begun`]) is leased
+    /// from here on. False: another node took the turn over, and this one must stop.
     ///
     /// # Errors
     /// Where Redis does not answer.
@@ -123,11 +137,14 @@ impl Store {
         (attempt, n): (u32, u32),
         token: &str,
         lease: Millis,
+        heard: &Heard,
         first: usize,
         entries: Vec<String>,
     ) -> Result<bool, StoreError> {
         let keys = vec![keys::turn(id), keys::journal(id)];
-        let mut args = vec![turn_key(attempt, n), token.to_owned(), lease.to_string(), first.to_string()];
+        let heard = serde_json::to_string(heard).unwrap_or_default();
+        let mut args = vec![turn_key(attempt, n), token.to_owned(), lease.to_string()];
+        args.extend([key_before(attempt, n), heard, first.to_string()]);
         args.extend(entries);
         Ok(scripts::number(Some(&scripts::TURN_HOLD.run(self, keys, args).await?)) == 1)
     }
@@ -139,8 +156,9 @@ impl Store {
     pub async fn turn_answer(&self, id: &CallId) -> Result<Option<((u32, u32), Vec<Act>)>, StoreError> {
         let row: Vec<Option<String>> = self.client().hmget(keys::turn(id), vec!["done", "acts"]).await?;
         let mut row = row.into_iter().flatten();
-        let (Some(key), Some(acts)) = (row.next(), row.next()) else { return Ok(None) };
-        let turn = key.split_once(':').and_then(|(a, n)| Some((a.parse().ok()?, n.parse().ok()?)));
-        Ok(turn.zip(serde_json::from_str(&acts).ok()))
+        let (Some(key), Some(kept)) = (row.next(), row.next()) else { return Ok(None) };
+        let said: Vec<String> = self.client().lrange(keys::transcript(id), -acts::LINES, -1).await?;
+        let answer = |turn| acts::decode(&kept, turn, &lines(&said)).map(|acts| (turn, acts));
+        Ok(parsed(&key).and_then(answer))
     }
 }

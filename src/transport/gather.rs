@@ -12,8 +12,9 @@ use crate::domain::agent::Agent;
 use crate::domain::call::{Call, Phase};
 use crate::domain::ids::CallId;
 use crate::domain::talk::{Act, Heard};
-use crate::store::TurnLease;
+use crate::store::{Resumed, TurnLease};
 use crate::transport::markup::{self, Place};
+use crate::transport::turn::Try;
 use crate::transport::{Callback, Transport};
 
 /// How often a request that waits for another node looks for its answer.
@@ -28,6 +29,8 @@ pub(super) enum Answer {
     Acts { call: Box<Call>, turn: (u32, u32), acts: Vec<Act> },
     /// Not in time.
     NotYet { call: Option<Box<Call>> },
+    /// The turn was begun from a copy, and it is not ours or the call is another by now: Redis is to be asked.
+    Again,
     /// There is nothing to go on with.
     Over,
 }
@@ -54,7 +57,10 @@ impl Transport {
         }
         let heard = if n == 0 { Heard::Started } else { heard };
         let patience_over = query.bridge >= self.timing.bridges;
-        let answer = self.answer(&id, &sid, (attempt, n), heard, patience_over, deadline).await;
+        // A request that is made again may be at work elsewhere.
+        let first = query.bridge == 0 && query.via != Via::Fallback;
+        let begun = if first { self.begun(&id, &sid, (attempt, n), &heard).await } else { None };
+        let answer = self.answer(&id, &sid, (attempt, n), heard, patience_over, begun, deadline).await;
         self.metrics.turn_stage("total", began.elapsed());
         match answer {
             Answer::Acts { call, turn: (attempt, n), acts } => {
@@ -69,10 +75,33 @@ impl Transport {
                 markup::render(&acts, &agent, &place)
             }
             Answer::NotYet { call } => self.bridge(&id, attempt, n, query.bridge, call.as_deref()).await,
+            Answer::Again => self.bridge(&id, attempt, n, query.bridge, None).await,
             Answer::Over => markup::goodbye(None),
         }
     }
 
+    /// The turn, begun without asking Redis, where this node answered the one before and knows all that it needs. Only
+    /// where no tool reaches beyond the talk: while nothing is leased yet, another node may begin the turn too, and one
+    /// of the two commits.
+    async fn begun(
+        &self,
+        id: &CallId,
+        sid: &str,
+        turn: (u32, u32),
+        heard: &Heard,
+    ) -> Option<(Resumed, String)> {
+        let (call, talk) = self.store.begun(id, turn)?;
+        if over(&call, turn.0, sid) {
+            return None;
+        }
+        let agent = self.agent_of(&call).await.ok().flatten()?;
+        let contained = agent.tools.iter().all(|tool| tool.contained());
+        let resumed = Resumed { call, heard: heard.clone(), lines: talk.lines, journal: Vec::new() };
+        contained.then_some((resumed, talk.token))
+    }
+
+    // What Twilio asked for, how long there is, and what is known.
+    #[allow(clippy::too_many_arguments)]
     async fn answer(
         self: &Arc<Self>,
         id: &CallId,
@@ -80,10 +109,20 @@ impl Transport {
         turn: (u32, u32),
         heard: Heard,
         patience_over: bool,
+        begun: Option<(Resumed, String)>,
         deadline: Instant,
     ) -> Answer {
-        let token = format!("{:016x}", rand::random::<u64>());
         let mut seen: Option<Box<Call>> = None;
+        if let Some((resumed, token)) = begun {
+            match self
+                .run(id, sid, turn, resumed, Try { token, give_up: false, asked: false }, deadline)
+                .await
+            {
+                Answer::Again => {}
+                answer => return answer,
+            }
+        }
+        let token = format!("{:08x}", rand::random::<u32>());
         loop {
             let lease =
                 self.store.turn_begin(id, turn, &heard, self.timing.lease, &token, patience_over).await;
@@ -95,16 +134,8 @@ impl Transport {
                     if over(&resumed.call, turn.0, sid) {
                         return Answer::Over;
                     }
-                    let transport = Arc::clone(self);
-                    let (own, sid) = (id.clone(), sid.to_owned());
-                    // In a task of its own: a bridge line may answer this request while the turn goes on.
-                    let task = self.tasks.spawn(async move {
-                        Box::pin(transport.run_turn(&own, &sid, turn, *resumed, &token, patience_over)).await
-                    });
-                    return match tokio::time::timeout_at(deadline, task).await {
-                        Ok(Ok(answer)) => answer,
-                        Ok(Err(_)) | Err(_) => Answer::NotYet { call: self.for_bridge(id).await },
-                    };
+                    let taken = Try { token, give_up: patience_over, asked: true };
+                    return self.run(id, sid, turn, *resumed, taken, deadline).await;
                 }
                 Err(error) => tracing::warn!(call_id = %id, %error, "a turn could not be asked for"),
             }
@@ -119,6 +150,27 @@ impl Transport {
     async fn for_bridge(&self, id: &CallId) -> Option<Box<Call>> {
         let read = tokio::time::timeout(AGENT_WAIT, self.store.load(id)).await;
         read.ok().and_then(Result::ok).flatten().map(Box::new)
+    }
+
+    /// Takes the turn in a task of its own: a bridge line may answer this request while it goes on.
+    async fn run(
+        self: &Arc<Self>,
+        id: &CallId,
+        sid: &str,
+        turn: (u32, u32),
+        resumed: Resumed,
+        taken: Try,
+        deadline: Instant,
+    ) -> Answer {
+        let transport = Arc::clone(self);
+        let (own, sid) = (id.clone(), sid.to_owned());
+        let task = self
+            .tasks
+            .spawn(async move { Box::pin(transport.run_turn(&own, &sid, turn, resumed, taken)).await });
+        match tokio::time::timeout_at(deadline, task).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Answer::NotYet { call: self.for_bridge(id).await },
+        }
     }
 
     /// A bridge line and the same turn again; when patience is at its end and even the failure line could not be

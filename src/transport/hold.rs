@@ -10,6 +10,7 @@ use crate::base::clock::Millis;
 use crate::base::fault;
 use crate::conversation::{Journal, JournalEntry, JournalError};
 use crate::domain::ids::CallId;
+use crate::domain::talk::Heard;
 use crate::store::{Store, StoreError};
 
 /// One node's try at a turn.
@@ -18,7 +19,9 @@ pub(super) struct Hold<'a> {
     pub(super) id: &'a CallId,
     /// Attempt and number.
     pub(super) turn: (u32, u32),
-    /// Drawn for this try.
+    /// What was heard: whoever takes the turn over goes on from it.
+    pub(super) heard: Heard,
+    /// Drawn for this try, or left by the turn before.
     pub(super) token: &'a str,
     /// How long it lasts unless it is renewed, ms.
     pub(super) lease: Millis,
@@ -58,7 +61,8 @@ impl Hold<'_> {
             fresh.iter().map(|entry| serde_json::to_string(entry.as_ref())).collect();
         let texts = texts.map_err(|_| StoreError::Protocol("turn_hold"))?;
         let first = self.journaled + known;
-        let held = self.store.turn_hold(self.id, self.turn, self.token, self.lease, first, texts).await;
+        let held =
+            self.store.turn_hold(self.id, self.turn, self.token, self.lease, &self.heard, first, texts).await;
         if !fresh.is_empty() {
             fault::point("turn_journaled");
         }

@@ -340,3 +340,40 @@ async fn what_another_node_wrote_counts_though_this_one_has_a_copy() {
     assert_eq!(says(2, "in-progress").await, 404);
     assert_eq!(world.transport.store.load(&call.id).await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_turn_is_taken_on_what_stands_though_this_node_has_a_copy() {
+    let world = World::start().await;
+    let other = world._redis.store(Clock::System).await;
+    let call = world.answered(Some(Voicemail::Message)).await;
+    // Nothing is heard: the agent asks whether somebody is there.
+    let silence = async |n| world.twilio_asks(&world.transport.urls.turn(&call.id, 1, n), &[]).await.1;
+    let first = silence(1).await;
+    assert!(first.contains("<Gather"), "{first}");
+    let second = silence(2).await;
+    assert!(second.contains("<Gather") && second != first, "{second}");
+    assert_eq!(world.load(&call).await.body.dialogue.turn, 3);
+    assert_eq!(
+        world.transport.store.transcript(&call.id).await.unwrap().len(),
+        4,
+        "silence and words, twice"
+    );
+    assert_eq!(silence(2).await, second, "asked again it is answered again");
+
+    // A recording that began meanwhile changes nothing of the talk.
+    let now = world.load(&call).await;
+    elsewhere(&other, now, vec![Event::RecordingStarted { recording: "RE1".into() }]).await;
+    let url = world.transport.urls.turn(&call.id, 1, 3);
+    let low = [("SpeechResult", "mumble"), ("Confidence", "0.1")];
+    assert!(world.twilio_asks(&url, &low).await.1.contains("<Gather"));
+    let now = world.load(&call).await;
+    assert_eq!((now.body.dialogue.turn, now.body.recording.is_some()), (4, true));
+
+    // That it is a machine was told to another node: it gets its message.
+    let leg = Leg { attempt: 1, sid: "CA1".into() };
+    elsewhere(&other, now, vec![Event::AnsweredBy(leg, "machine_end_beep".into())]).await;
+    let last = silence(4).await;
+    assert!(last.ends_with("<Hangup/></Response>"), "{last}");
+    let ending = world.load(&call).await.body.dialogue.ending.expect("it ended");
+    assert_eq!(ending.reason, "message_left");
+}

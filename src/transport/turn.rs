@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::base::fault;
 use crate::conversation::{FailureKind, TurnInput, failure_turn, take_turn};
 use crate::domain::agent::CallTimes;
-use crate::domain::call::{Call, Event, Leg, State};
+use crate::domain::call::{Call, Event, Leg, Phase, State};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::CallId;
 use crate::domain::phone;
-use crate::domain::talk::{Act, Heard, Turn};
-use crate::store::{Committed, Resumed, StoreError};
+use crate::domain::talk::{Act, Dialogue, Heard, Line, Turn, is_machine};
+use crate::store::{Committed, Resumed, StoreError, Talk};
 use crate::transport::Transport;
 use crate::transport::gather::Answer;
 use crate::transport::hold::Hold;
@@ -20,28 +20,39 @@ use crate::transport::hold::Hold;
 /// How often a commit is tried while Redis is away: the callee hears bridge lines meanwhile.
 const COMMIT_TRIES: u32 = 20;
 
+/// On what ground a node takes a turn.
+pub(super) struct Try {
+    /// What its commit is known by.
+    pub(super) token: String,
+    /// The callee has waited long enough: apologise and end.
+    pub(super) give_up: bool,
+    /// Was Redis asked for it? Else it is begun from a copy, and others do not know yet.
+    pub(super) asked: bool,
+}
+
 impl Transport {
-    /// Takes the turn and commits it. `give_up`: the callee has waited long enough; apologise and end.
+    /// Takes the turn and commits it.
     pub(super) async fn run_turn(
         &self,
         id: &CallId,
         sid: &str,
         turn: (u32, u32),
         resumed: Resumed,
-        token: &str,
-        give_up: bool,
+        taken: Try,
     ) -> Answer {
         let (store, lease, journaled) = (&self.store, self.timing.lease, resumed.journal.len());
-        let hold = Hold { store, id, turn, token, lease, journaled, taken: Mutex::default() };
-        let work = self.work(&hold, sid, resumed, give_up);
+        let (token, heard) = (taken.token.as_str(), resumed.heard.clone());
+        let hold = Hold { store, id, turn, heard, token, lease, journaled, taken: Mutex::default() };
+        let work = self.work(&hold, sid, resumed, &taken);
         tokio::select! {
             answer = work => answer,
-            () = hold.keep() => Answer::NotYet { call: None },
+            () = hold.keep() => if taken.asked { Answer::NotYet { call: None } } else { Answer::Again },
         }
     }
 
-    async fn work(&self, hold: &Hold<'_>, sid: &str, resumed: Resumed, give_up: bool) -> Answer {
-        let Hold { id, turn, token, .. } = *hold;
+    async fn work(&self, hold: &Hold<'_>, sid: &str, resumed: Resumed, taken: &Try) -> Answer {
+        let Hold { id, turn, .. } = *hold;
+        let Try { give_up, asked, .. } = *taken;
         let Resumed { mut call, mut heard, lines, journal } = resumed;
         // The request for the greeting is how we learn of the answer: abandonment is counted from here.
         call.body.answered_at.get_or_insert_with(|| self.clock.now());
@@ -107,8 +118,9 @@ impl Transport {
                 if turn.1 == 0 {
                     taken.dialogue.turn = taken.dialogue.turn.max(1);
                 }
-                self.commit_turn(call, sid, turn, taken, token, &agent.definition.version).await
+                self.commit_turn(call, sid, taken, hold, asked, lines, &agent.definition.version).await
             }
+            Err(failure) if failure.kind == FailureKind::Lost && !asked => Answer::Again,
             Err(failure) => {
                 tracing::warn!(call_id = %id, %failure, "a turn gave no result on this node");
                 Answer::NotYet { call: Some(Box::new(call)) }
@@ -128,15 +140,19 @@ impl Transport {
         Ok(CallTimes { zones, opening: Arc::new(opening) })
     }
 
+    // The turn, and what it was taken on.
+    #[allow(clippy::too_many_arguments)]
     async fn commit_turn(
         &self,
         mut call: Call,
         sid: &str,
-        turn: (u32, u32),
         taken: Turn,
-        token: &str,
+        hold: &Hold<'_>,
+        asked: bool,
+        mut lines: Vec<Line>,
         version: &str,
     ) -> Answer {
+        let Hold { turn, token, .. } = *hold;
         let leg = Leg { attempt: turn.0, sid: sid.to_owned() };
         let acts = taken.acts.clone();
         fault::point("turn_before_commit");
@@ -145,7 +161,7 @@ impl Transport {
             let mut change = call.clone().change();
             let event = Event::TurnTaken(leg.clone(), Box::new(taken.clone()));
             if change.apply(event, &self.rules, self.clock.now()).is_err() {
-                return self.answer_of(call, turn).await;
+                return if asked { self.answer_of(call, turn).await } else { Answer::Again };
             }
             if change.call.body.agent_version.is_none() {
                 change.call.body.agent_version = Some(version.to_owned());
@@ -154,11 +170,22 @@ impl Transport {
                 Ok(Committed::Done(call, effects)) => {
                     fault::point("turn_after_commit");
                     self.metrics.turn_stage("commit", began.elapsed());
-                    self.store.remember(&call);
+                    if acts.iter().any(|act| matches!(act, Act::HangUp { .. })) {
+                        self.store.remember(&call);
+                    } else {
+                        lines.extend(taken.lines);
+                        let next = (turn.0, turn.1 + 1);
+                        self.store.remember_talk(&call, Talk { next, token: token.to_owned(), lines });
+                    }
                     self.effects.perform(&call, effects).await;
                     return Answer::Acts { call, turn, acts };
                 }
+                // What was heard is answered by what was known then, unless that was old.
+                Ok(Committed::Conflict(theirs)) if !asked && !same_talk(&call, &theirs) => {
+                    return Answer::Again;
+                }
                 Ok(Committed::Conflict(theirs)) => call = *theirs,
+                Ok(Committed::Lost) if !asked => return Answer::Again,
                 Ok(Committed::Lost) => return Answer::NotYet { call: Some(Box::new(call)) },
                 Ok(Committed::Gone) => return Answer::Over,
                 Err(error) => {
@@ -182,4 +209,16 @@ impl Transport {
             }
         }
     }
+}
+
+/// Would the turn have been taken alike on this record? Its end may have come meanwhile: what was said counts all the same.
+fn same_talk(copy: &Call, theirs: &Call) -> bool {
+    let talk = |call: &Call| Dialogue { ending: None, ..call.body.dialogue.clone() };
+    let machine = |call: &Call| match &call.state {
+        State::InProgress { answered_by, .. } => answered_by.as_deref().is_some_and(is_machine),
+        _ => false,
+    };
+    copy.body.attempt == theirs.body.attempt
+        && talk(copy) == talk(theirs)
+        && (theirs.phase() == Phase::WrapUp || machine(copy) == machine(theirs))
 }

@@ -42,6 +42,31 @@ struct Concluded {
     extracted: Extracted,
 }
 
+/// A talk whose objects stand in S3.
+struct Talk {
+    /// The call as it was read.
+    call: Call,
+    refused: bool,
+    talker: Talker,
+    outcome: Outcome,
+    extracted: Extracted,
+    /// Event type, field and document for downstream.
+    told: Option<(String, &'static str, Value)>,
+    stored: Vec<Stored>,
+}
+
+impl Talk {
+    /// Would it be the same of `call`? Every line that is added to a transcript changes the record too. A refused talk's
+    /// recording is deleted with its objects, so that it matters.
+    fn is_of(&self, call: &Call) -> bool {
+        let mut known = self.call.clone();
+        known.head = call.head;
+        known.body.recording.clone_from(&call.body.recording);
+        known.body.stray_recordings.clone_from(&call.body.stray_recordings);
+        !self.refused && known == *call
+    }
+}
+
 impl WrapUp {
     /// Concludes a claimed call in wrap-up. Where S3 is away it stays in wrap-up and comes due again.
     ///
@@ -49,12 +74,12 @@ impl WrapUp {
     /// Where Redis does not answer; the call comes due again by its lease.
     pub async fn run(&self, call: Call) -> Result<(), StoreError> {
         let epoch = call.head.epoch;
-        let mut call = call;
+        let (mut call, mut talk) = (call, None);
         for _ in 0..MOST_ROUNDS {
             if call.phase() != Phase::WrapUp || call.head.epoch != epoch {
                 return Ok(());
             }
-            match Box::pin(self.once(&call)).await {
+            match Box::pin(self.once(&call, &mut talk)).await {
                 Ok(()) | Err(Halt::Gone) => return Ok(()),
                 Err(Halt::Store(error)) => return Err(error),
                 Err(Halt::Later) => return self.later(call).await,
@@ -64,7 +89,29 @@ impl WrapUp {
         Ok(())
     }
 
-    async fn once(&self, call: &Call) -> Result<(), Halt> {
+    /// Writes the objects and commits. `talk`: those of the round before, which stand for a call of which only the
+    /// recording is another by now, as it soon is after a hang-up.
+    async fn once(&self, call: &Call, talk: &mut Option<Talk>) -> Result<(), Halt> {
+        let talk = match talk.take().filter(|talk| talk.is_of(call)) {
+            Some(known) => talk.insert(known),
+            None => talk.insert(self.talk(call).await?),
+        };
+        let mut stored = talk.stored.clone();
+        let key = keys::audit(over_at(call), &keys::audit_id(&call.id, "call_concluded", 0));
+        let document = documents::audit(call, &talk.talker, talk.extracted, &stored);
+        self.put(call, &mut stored, "audit", key, &document).await?;
+
+        let event = Event::Concluded {
+            artefacts: stored.into_iter().map(|s| s.artefact).collect(),
+            outcome: talk.told.clone(),
+            adversarial_score: talk.outcome.adversarial_score,
+            employment_gaps: talk.outcome.employment_gaps.clone(),
+        };
+        self.commit(call, event).await
+    }
+
+    /// What was said and what came of it, written.
+    async fn talk(&self, call: &Call) -> Result<Talk, Halt> {
         let agent = self.agent_of(call).await?;
         if agent.is_none() {
             tracing::error!(call_id = %call.id, agent = call.body.agent, "the call's agent is gone; it has no outcome");
@@ -106,17 +153,7 @@ impl WrapUp {
             self.put(call, &mut stored, "outcome", key, &document).await?;
             told = Some((definition.outcome_event.clone(), outcome.document_field, document));
         }
-        let key = keys::audit(over_at(call), &keys::audit_id(&call.id, "call_concluded", 0));
-        let document = documents::audit(call, &talker, extracted, &stored);
-        self.put(call, &mut stored, "audit", key, &document).await?;
-
-        let event = Event::Concluded {
-            artefacts: stored.into_iter().map(|s| s.artefact).collect(),
-            outcome: told,
-            adversarial_score: outcome.adversarial_score,
-            employment_gaps: outcome.employment_gaps,
-        };
-        self.commit(call, event).await
+        Ok(Talk { call: call.clone(), refused, talker, outcome, extracted, told, stored })
     }
 
     /// Not through `Store::apply`: where somebody wrote meanwhile, what they wrote belongs into the objects too.

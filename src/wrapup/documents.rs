@@ -13,6 +13,7 @@ use crate::domain::talk::Line;
 const SCHEMA_VERSION: u32 = 1;
 
 /// An object that stands in S3 now.
+#[derive(Clone)]
 pub(super) struct Stored {
     pub(super) artefact: Artefact,
     pub(super) sha256: String,

@@ -8,6 +8,7 @@ mod again;
 mod change;
 mod event;
 mod machine;
+mod packed;
 mod record;
 mod state;
 mod talking;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::base::clock::{HOUR, Millis};
+use crate::domain::call::packed;
 use crate::domain::call::state::{Phase, State};
 use crate::domain::campaign::{Campaign, Consent, Priority};
 use crate::domain::disposition::Ending;
@@ -189,7 +190,7 @@ pub struct Body {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<PastAttempt>,
     /// Why the newest dial was allowed.
-    #[serde(default, skip_serializing_if = "Option::is_none", rename = "e")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "e", with = "packed")]
     pub evidence: Option<Value>,
     /// The client wants it ended.
     #[serde(default, skip_serializing_if = "is_false")]

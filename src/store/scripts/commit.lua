@@ -30,14 +30,16 @@ end
 local soon = now + 1000
 
 if plan.turn then
-  local run = redis.call('HMGET', KEYS[4], 'run', 'token')
-  if run[1] ~= plan.turn.key or run[2] ~= plan.turn.token then return {'lost'} end
+  local run = redis.call('HMGET', KEYS[4], 'run', 'token', 'done')
+  -- It is leased to us, or nobody has begun it since we answered the one before, which left our token there.
+  local ours = run[1] == plan.turn.key or (not run[1] and run[3] == plan.turn.before)
+  if run[2] ~= plan.turn.token or not ours then return {'lost'} end
 end
 
 -- Within a conversation nothing is asked of the person, and nothing changes for them.
 local known = ''
 if before ~= after or plan.suppress then known = redis.call('HGET', KEYS[10], hash) or '' end
-if plan.unplaced then redis.call('ZREM', KEYS[11], plan.unplaced) end
+if plan.unplaced then redis.call('ZREM', KEYS[11], unpack(plan.unplaced)) end
 -- A dial that was forgotten rang all the same: it counts for the person.
 if plan.adopted then
   redis.call('ZADD', KEYS[11], 'NX', now, plan.adopted.member)
@@ -61,7 +63,7 @@ end
 if plan.lines and #plan.lines > 0 then redis.call('RPUSH', KEYS[3], unpack(plan.lines)) end
 if plan.turn then
   redis.call('HSET', KEYS[4], 'done', plan.turn.key, 'acts', plan.turn.acts)
-  redis.call('HDEL', KEYS[4], 'run', 'token', 'until', 'heard')
+  redis.call('HDEL', KEYS[4], 'run', 'until', 'heard')
   redis.call('DEL', KEYS[5])
 end
 if after == 'E' then

@@ -90,7 +90,7 @@ for i = 6, #ARGV, 10 do
     if before > 0 and redis.call('ZREMRANGEBYSCORE', rate, '-inf', now - window) > 0 then
       before = redis.call('ZCARD', rate)
     end
-    local member = id .. ':' .. ARGV[i + 5]
+    local member = string.sub(id, -8) .. ':' .. ARGV[i + 5]
     if leg_out then
       answer('refused', 'leg_outstanding', now + leg_wait)
     elseif before >= cap and not redis.call('ZSCORE', rate, member) then

@@ -2,7 +2,8 @@
 -- KEYS: 1 CALL_SESSION  2 TURN  3 JOURNAL  4 TRANSCRIPT
 -- ARGV: 1 turn key "attempt:n"  2 what was heard (JSON)  3 lease (ms)  4 token of the node's try
 --       5 "1": take it even from a node that runs it still (the callee has waited long enough)
--- RETURNS: {"gone"} (no such call, or it has ended) | {"done", record, key of the newest answered turn, its acts (JSON)} |
+-- RETURNS: {"gone"} (no such call, or it has ended) |
+--          {"done", record, key of the newest answered turn, its acts (JSON), [the last lines]} |
 --          {"running", record, ms left of the lease} |
 --          {"taken", record, heard (JSON; the first one's where the turn is resumed), [lines], [journal]}
 -- IDEMPOTENT BY: the token
@@ -21,7 +22,7 @@ end
 local attempt, n = parts(key)
 local done_attempt, done_n = parts(turn[1])
 if turn[1] and (done_attempt > attempt or (done_attempt == attempt and done_n >= n)) then
-  return {'done', record, turn[1], turn[2]}
+  return {'done', record, turn[1], turn[2], redis.call('LRANGE', KEYS[4], -8, -1)}
 end
 if turn[3] == key then
   local left = tonumber(turn[5] or '0') - now

@@ -218,6 +218,7 @@ scenarios! {
     waits::a_campaign_tries_again_as_it_says,
     waits::a_callback_is_a_call_of_its_campaign,
     speech::a_turn_is_leased_resumed_and_answered_once,
+    speech::the_next_turn_is_begun_without_asking,
     rate::moments_are_spaced_by_the_rate,
     rate::a_campaign_and_a_number_have_a_rate_of_their_own,
     rate::slots_are_never_more_and_some_are_kept_for_urgent_calls,

@@ -1,6 +1,6 @@
 //! A turn's lease.
 
-use carillon::domain::call::Event;
+use carillon::domain::call::{Call, Event};
 use carillon::domain::talk::{Dialogue, Heard, Turn};
 use carillon::store::{Committed, Resumed, TurnLease};
 
@@ -28,7 +28,10 @@ pub(super) async fn a_turn_is_leased_resumed_and_answered_once(bed: &Bed) {
     assert!(matches!(begin("second", "b", false).await, TurnLease::Running { left, .. } if left > 0));
     let hold = |token: &'static str, first: usize, tools: std::ops::Range<usize>| async move {
         let entries = tools.map(|n| format!("{{\"tool\":{n}}}")).collect();
-        bed.store.turn_hold(id, turn, token, LONG, first, entries).await.expect("redis answers")
+        bed.store
+            .turn_hold(id, turn, token, LONG, &said("first"), first, entries)
+            .await
+            .expect("redis answers")
     };
     // Sent twice, and once more with what came after: each stands where it belongs, once.
     for tools in [0..1, 0..1, 0..3, 0..2] {
@@ -50,4 +53,63 @@ pub(super) async fn a_turn_is_leased_resumed_and_answered_once(bed: &Bed) {
     assert!(matches!(bed.store.commit(change, Some("b")).await, Ok(Committed::Done(..))));
     assert!(matches!(begin("late", "c", true).await, TurnLease::Done { turn: (1, 0), .. }));
     assert_eq!(bed.store.turn_answer(id).await.expect("read"), Some(((1, 0), Vec::new())));
+}
+
+/// The node that answered a turn may take the next one without asking, while nobody else begins it.
+pub(super) async fn the_next_turn_is_begun_without_asking(bed: &Bed) {
+    let call = bed.started(&bed.claimed(&bed.call(1, None)).await).await;
+    let mut call = bed.done_by(&call, Event::Answered(leg(&call))).await;
+    let id = call.id.clone();
+    let begin = |n, token: &'static str| {
+        let id = id.clone();
+        async move {
+            let heard = said("from elsewhere");
+            bed.store.turn_begin(&id, (1, n), &heard, LONG, token, false).await.expect("redis answers")
+        }
+    };
+    let commit = |call: &Call, n: u32, token: &'static str| {
+        let dialogue = Dialogue { turn: n + 1, ..Dialogue::default() };
+        let (acts, notes, lines) = (Vec::new(), Vec::new(), Vec::new());
+        let answer = Turn { n, heard: said("here"), acts, notes, lines, dialogue };
+        let mut change = call.clone().change();
+        change.apply(Event::TurnTaken(leg(call), Box::new(answer)), &bed.rules, 1).expect("not stale");
+        async move { bed.store.commit(change, Some(token)).await.expect("redis answers") }
+    };
+    let hold = |n, token: &'static str, entries: &[&str]| {
+        let entries = entries.iter().map(ToString::to_string).collect();
+        let id = id.clone();
+        async move {
+            let heard = said("here");
+            bed.store.turn_hold(&id, (1, n), token, LONG, &heard, 0, entries).await.expect("redis answers")
+        }
+    };
+    let done = |committed| match committed {
+        Committed::Done(call, _) => *call,
+        other => panic!("{other:?}"),
+    };
+    assert!(matches!(commit(&call, 0, "a").await, Committed::Lost), "the first turn is asked for");
+    assert!(matches!(begin(0, "a").await, TurnLease::Taken(_)));
+    call = done(commit(&call, 0, "a").await);
+    assert!(matches!(commit(&call, 1, "b").await, Committed::Lost), "not whoever comes");
+    call = done(commit(&call, 1, "a").await);
+    assert!(matches!(begin(1, "b").await, TurnLease::Done { turn: (1, 1), .. }), "answered for everybody");
+
+    // One that takes long is leased by its first renewal: others wait, and go on from what was heard and done here.
+    assert!(!hold(2, "b", &[]).await && !hold(3, "a", &[]).await, "not whoever comes, and not any turn");
+    assert!(hold(2, "a", &["1"]).await && hold(2, "a", &["1", "2"]).await);
+    assert!(matches!(begin(2, "b").await, TurnLease::Running { .. }));
+    let forced = bed.store.turn_begin(&id, (1, 2), &said("later"), LONG, "b", true).await;
+    let Ok(TurnLease::Taken(resumed)) = forced else { panic!("{forced:?}") };
+    assert_eq!((resumed.heard, resumed.journal), (said("here"), vec!["1".to_owned(), "2".to_owned()]));
+    assert!(matches!(commit(&call, 2, "a").await, Committed::Lost) && !hold(2, "a", &[]).await);
+    call = done(commit(&call, 2, "b").await);
+
+    // Begun elsewhere before it was renewed or committed: it is theirs.
+    let TurnLease::Taken(resumed) = begin(3, "c").await else { panic!("nobody has it") };
+    assert_eq!((resumed.heard, resumed.journal.len()), (said("from elsewhere"), 0));
+    assert!(!hold(3, "b", &["3"]).await);
+    assert!(matches!(commit(&call, 3, "b").await, Committed::Lost));
+    done(commit(&call, 3, "c").await);
+    // A copy from before that is answered with the record.
+    assert!(matches!(commit(&call, 3, "b").await, Committed::Conflict(_)));
 }

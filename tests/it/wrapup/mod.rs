@@ -176,6 +176,22 @@ async fn what_is_written_meanwhile_reaches_the_objects() {
 }
 
 #[tokio::test]
+async fn a_recording_that_is_ready_meanwhile_leaves_the_talk_as_it_was_read() {
+    let world = World::start().await;
+    let read = world.talked(Some(true), &["Yes."], false).await;
+    world.apply(read.clone(), Event::RecordingReady { recording: "RE01".into() }).await;
+    world.wrapup.step(read.clone()).await.expect("Redis answers");
+    let ended = world.load(&read.id).await;
+    assert_eq!(ended.phase(), Phase::Ended);
+    assert_eq!(ended.body.recording.as_ref().map(|r| r.status), Some(RecordingStatus::Ready));
+    let audit = world.document(&ended, "audit").expect("an audit record");
+    assert_eq!(audit["recording"]["status"], "ready");
+    let kinds: Vec<&str> = ended.body.artefacts.iter().map(|a| a.kind.as_str()).collect();
+    assert_eq!(kinds, ["transcript", "outcome", "audit"]);
+    assert_eq!(world.brain.asked.lock().expect("lock").len(), 1, "the model is paid once");
+}
+
+#[tokio::test]
 async fn a_recording_moves_into_s3_and_away_from_the_carrier() {
     let world = World::start().await;
     world.carrier.recordings.lock().expect("lock").clear();
