@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 use rlibphonenumber::{
-    PHONE_NUMBER_UTIL, ParseError, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
+    PHONE_NUMBER_UTIL, ParseError, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,14 +50,13 @@ impl Phone {
     }
 
     fn parse_ordinary(text: &str, default_region: &str) -> Result<Self, PhoneError> {
-        let region = default_region.to_ascii_uppercase().parse::<Region>().ok();
+        let number = match north_american(text, default_region) {
+            Some(national_number) => {
+                PhoneNumber { country_code: 1, national_number, ..PhoneNumber::default() }
+            }
+            None => by_library(text, default_region)?,
+        };
         let util = &*PHONE_NUMBER_UTIL;
-        let number = util.parse(text, region).map_err(|e| match e {
-            ParseError::InvalidCountryCode => PhoneError::CountryCode,
-            ParseError::NotANumber(_) => PhoneError::NotANumber,
-            ParseError::TooShortAfterIdd | ParseError::TooShortNsn => PhoneError::TooShort,
-            ParseError::TooLongNsn => PhoneError::TooLong,
-        })?;
         if number.extension.as_deref().is_some_and(|x| !x.is_empty()) {
             return Err(PhoneError::Extension);
         }
@@ -204,6 +203,46 @@ impl PhoneError {
     }
 }
 
+/// Reads a text with all that the library knows of notations.
+fn by_library(text: &str, default_region: &str) -> Result<PhoneNumber, PhoneError> {
+    let region = default_region.to_ascii_uppercase().parse::<Region>().ok();
+    PHONE_NUMBER_UTIL.parse(text, region).map_err(|e| match e {
+        ParseError::InvalidCountryCode => PhoneError::CountryCode,
+        ParseError::NotANumber(_) => PhoneError::NotANumber,
+        ParseError::TooShortAfterIdd | ParseError::TooShortNsn => PhoneError::TooShort,
+        ParseError::TooLongNsn => PhoneError::TooLong,
+    })
+}
+
+/// The ten digits of a North American number in the notations that most lists have: `+1` and ten digits, in the United
+/// States ten alone or with a 1, between them blanks, parentheses, hyphens and points. The library finds the same, by a dozen
+/// patterns; whether such a number is in use is its business in any case.
+fn north_american(text: &str, default_region: &str) -> Option<u64> {
+    const TEN: u64 = 10_000_000_000;
+    let international = text.starts_with("+1");
+    if !international && !default_region.eq_ignore_ascii_case("US") {
+        return None;
+    }
+    let (mut number, mut digits) = (0_u64, 0_u32);
+    for byte in text.bytes().skip(usize::from(international)) {
+        match byte {
+            b'0'..=b'9' if digits < 11 => {
+                number = number * 10 + u64::from(byte - b'0');
+                digits += 1;
+            }
+            b' ' | b'(' | b')' | b'-' | b'.' => {}
+            _ => return None,
+        }
+    }
+    let national = match digits {
+        10 if !international => number,
+        11 if number / TEN == 1 => number % TEN,
+        _ => return None,
+    };
+    // No area code begins with 0 or 1; what does is read in other ways.
+    (national >= TEN / 5).then_some(national)
+}
+
 /// The digits of a text that has 3 to 6 of them and nothing else but punctuation: where it is no number of the default
 /// region, it is a service number, whatever country it is dialed in.
 fn service_digits(text: &str) -> Option<String> {
@@ -275,6 +314,8 @@ pub fn zone_set(phone: &Phone) -> &'static [&'static str] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -329,6 +370,44 @@ mod tests {
         }
         assert_eq!(Phone::parse(&"1".repeat(4_000), "US"), Err(PhoneError::TooLong));
         assert_eq!(Phone::parse("415 555 0100", "??"), Err(PhoneError::CountryCode));
+    }
+
+    proptest! {
+        #[test]
+        fn north_american_numbers_are_read_as_the_library_reads_them(
+            lead in "(\\+1|\\+|1|)",
+            digits in "[0-9]{3}[2-9][0-9]{6}|(212|415|242|787|204|800|900|555|670|911)[0-9]{7}|[0-9]{8,12}",
+            between in proptest::collection::vec("[ ().-]{0,2}", 14),
+            region in "US|us|GB|CA|BS|DE|\\?\\?",
+        ) {
+            let mut text = lead;
+            for (digit, mark) in digits.chars().zip(between) {
+                text.push_str(&mark);
+                text.push(digit);
+            }
+            if let Some(national) = north_american(&text, &region) {
+                let number = PhoneNumber { country_code: 1, national_number: national, ..PhoneNumber::default() };
+                prop_assert_eq!(by_library(&text, &region), Ok(number), "{} in {}", text, region);
+            }
+        }
+    }
+
+    #[test]
+    fn the_short_way_is_for_whole_north_american_numbers() {
+        for (text, region, national) in [
+            ("(415) 555-2671", "US", Some(4_155_552_671)),
+            ("+1 415.555.2671", "DE", Some(4_155_552_671)),
+            ("1-415-555-2671", "us", Some(4_155_552_671)),
+            ("415 555 2671", "CA", None),
+            ("1-415-555-2671", "GB", None),
+            ("+415 555 2671", "US", None),
+            ("415 555 267", "US", None),
+            ("115 555 2671", "US", None),
+            ("415 555 2671 x2", "US", None),
+            ("+1 1415 555 2671", "US", None),
+        ] {
+            assert_eq!(north_american(text, region), national, "{text}");
+        }
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //! pump's business; how long to wait is [`next_delay`].
 
 use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, StatusCode};
 use reqwest::redirect;
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
 use super::guard::{Guard, Refused, check_url_shape};
 use super::sign::{SigningSecret, signature};
@@ -95,6 +98,18 @@ pub struct Deliverer {
     allow_private: bool,
     timeout: Duration,
     secrets: Vec<SigningSecret>,
+    newest: Newest,
+}
+
+/// The newest URL that passed the guard, as it was given and as it was read. Whether it passes is a matter of its text and
+/// the configuration alone. Its `Debug` shows nothing: a URL may carry a receiver's token.
+#[derive(Clone, Default)]
+struct Newest(Arc<Mutex<Option<(Box<str>, Url)>>>);
+
+impl fmt::Debug for Newest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Newest")
+    }
 }
 
 impl Deliverer {
@@ -123,14 +138,20 @@ impl Deliverer {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(CONNECTIONS)
             .build()?;
-        Ok(Self { http, allow_private, timeout: config.timeout, secrets: config.secrets })
+        Ok(Self {
+            http,
+            allow_private,
+            timeout: config.timeout,
+            secrets: config.secrets,
+            newest: Newest::default(),
+        })
     }
 
     /// Posts `body` (JSON) to `url` once. `event_id` goes out as `webhook-id` and must be the same on every attempt;
     /// `now` is what the signature is made over. Never takes longer than the time-out and a second.
     pub async fn deliver(&self, url: &str, event_id: &str, body: &[u8], now: Millis) -> Verdict {
         // Again, although intake has checked it: the rule may have changed since.
-        let url = match check_url_shape(url, self.allow_private) {
+        let url = match self.checked(url) {
             Ok(url) => url,
             Err(why) => return Verdict::Dead { status: None, why: format!("the URL {why}") },
         };
@@ -150,6 +171,19 @@ impl Deliverer {
             Ok(Err(error)) => self.failed(&error),
             Err(_) => self.timed_out(),
         }
+    }
+
+    /// The URL, judged; most events go where the one before went.
+    fn checked(&self, url: &str) -> Result<Url, Refused> {
+        let mut newest = self.newest.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((text, known)) = &*newest
+            && **text == *url
+        {
+            return Ok(known.clone());
+        }
+        let known = check_url_shape(url, self.allow_private)?;
+        *newest = Some((url.into(), known.clone()));
+        Ok(known)
     }
 
     fn headers(&self, event_id: &str, body: &[u8], now: Millis) -> Option<HeaderMap> {

@@ -12,6 +12,7 @@ use crate::base::clock::{DAY, Millis};
 use crate::domain::ids::{CallId, SHARDS, Shard};
 use crate::domain::notice::Notice;
 use crate::store::connect::{Store, StoreError};
+use crate::store::scripts::Args;
 use crate::store::{keys, scripts};
 
 /// How long a delivered event's id is kept, without its body: as long as a record that could tell of it once more.
@@ -166,7 +167,7 @@ impl Store {
         self.backlog.note(shard, at(2));
         let entries = answer.get(3..).unwrap_or_default().iter();
         Ok(OutboxClaims {
-            entries: entries.filter_map(|entry| serde_json::from_str(&entry.as_str()?).ok()).collect(),
+            entries: entries.filter_map(|entry| serde_json::from_str(scripts::word(entry)).ok()).collect(),
             now: u64::try_from(at(0)).unwrap_or(0),
             next_due: u64::try_from(at(1)).unwrap_or(0),
         })
@@ -193,8 +194,10 @@ impl Store {
         settled: &[(&OutboxEntry, Settle)],
     ) -> Result<(Vec<bool>, bool), StoreError> {
         let keys = vec![keys::outbox_due(shard), keys::outbox_count(shard), keys::outbox_dead(shard)];
-        let mut args = Vec::with_capacity(3 + 6 * settled.len());
-        args.extend([keys::tag(shard), DELIVERED_TTL.to_string(), DEAD_TTL.to_string()]);
+        let mut args = Args::with_room(3 + 6 * settled.len(), 32);
+        args.push(&keys::tag(shard));
+        args.push_shown(DELIVERED_TTL);
+        args.push_shown(DEAD_TTL);
         for (entry, verdict) in settled {
             let written = || serde_json::to_string(entry).unwrap_or_default();
             let (word, due, text) = match verdict {
@@ -203,8 +206,11 @@ impl Store {
                 Settle::Again(due) => ("again", *due, written()),
                 Settle::Back(due) => ("again", *due, String::new()),
             };
-            let (id, call, endpoint) = (entry.id.clone(), entry.call_id.to_string(), entry.endpoint.clone());
-            args.extend([id, call, endpoint, word.to_owned(), due.to_string(), text]);
+            for text in [&entry.id, entry.call_id.as_str(), &entry.endpoint, word] {
+                args.push(text);
+            }
+            args.push_shown(due);
+            args.push(&text);
         }
         let answer = scripts::OUTBOX_SETTLE.run(self, keys, args).await?.into_array();
         let mut answer = answer.iter().map(|value| scripts::number(Some(value)) == 1);

@@ -2,15 +2,18 @@
 //! for each shard.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write as _;
 
 use futures::future::join_all;
 use serde_json::{Value as Json, json};
 
 use crate::base::clock::{DAY, Millis};
 use crate::domain::call::{Call, Change, Event, Phase, Rules};
-use crate::domain::ids::{CallId, Shard};
+use crate::domain::ids::{CallId, CampaignId, Shard};
 use crate::store::commit::{Applied, Tally};
 use crate::store::connect::{Store, StoreError};
+use crate::store::scripts::Args;
 use crate::store::{keys, scripts};
 
 /// Calls that one script takes at most: the server serves nobody else meanwhile.
@@ -88,21 +91,31 @@ fn written(change: Change) -> Call {
 }
 
 impl Start {
-    /// The line of evidence; the script puts what it counted in front.
-    fn line(&self) -> String {
-        let mut line = match &self.evidence {
-            Json::Object(fields) => fields.clone(),
-            _ => serde_json::Map::new(),
+    /// The line of evidence, an object; the script puts what it counted in front.
+    fn line(&self, out: &mut Vec<u8>) {
+        let from = out.len();
+        // Neither texts nor numbers can fail to be written to a Vec.
+        let _ = match &self.evidence {
+            Json::Object(fields) => serde_json::to_writer(&mut *out, fields),
+            _ => serde_json::to_writer(&mut *out, &serde_json::Map::new()),
         };
-        line.insert("event".into(), json!("dial"));
-        line.insert("call".into(), json!(self.call.id));
-        line.insert("attempt".into(), json!(self.call.body.attempt));
-        line.insert("phone_hash".into(), json!(self.call.phone_hash.as_str()));
-        line.insert("caller".into(), json!(self.caller_key));
+        // Behind its fields, in the same object.
+        out.pop();
+        let mut lead: &[u8] = if out.len() == from + 1 { b"" } else { b"," };
+        let mut put = |name: &str, value: &dyn fmt::Display| {
+            out.extend_from_slice(lead);
+            lead = b",";
+            let _ = write!(out, "\"{name}\":{value}");
+        };
+        put("event", &"\"dial\"");
+        put("call", &format_args!("\"{}\"", self.call.id));
+        put("attempt", &self.call.body.attempt);
+        put("phone_hash", &json!(self.call.phone_hash.as_str()));
+        put("caller", &json!(self.caller_key));
         if let Some(campaign) = &self.call.campaign {
-            line.insert("campaign".into(), json!(campaign));
+            put("campaign", &format_args!("\"{campaign}\""));
         }
-        Json::Object(line).to_string()
+        out.push(b'}');
     }
 }
 
@@ -150,13 +163,12 @@ impl Store {
             keys::audit(shard),
             keys::server(shard),
         ];
-        let mut args = vec![
-            keys::tag(shard),
-            self.config.frequency_cap.to_string(),
-            DAY.to_string(),
-            checks.leg_wait.to_string(),
-            keys::hourly(now, "started"),
-        ];
+        let mut args = Args::with_room(5 + 10 * starts.len(), 96);
+        args.push(&keys::tag(shard));
+        args.push_shown(self.config.frequency_cap);
+        args.push_shown(DAY);
+        args.push_shown(checks.leg_wait);
+        args.push(&keys::hourly(now, "started"));
         let (mut done, mut again, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for start in starts {
             let mut change = start.call.clone().change();
@@ -170,18 +182,16 @@ impl Store {
             let waited_for = tally.waits.pop().map(|(reason, _)| reason).unwrap_or_default();
             let call = written(change);
             let before = start.call.head;
-            args.extend([
-                call.id.to_string(),
-                hex(before.version),
-                hex(before.epoch),
-                call.encode(),
-                call.head.due.to_string(),
-                call.body.attempt.to_string(),
-                call.body.phone.e164().to_owned(),
-                call.campaign.as_ref().map(ToString::to_string).unwrap_or_default(),
-                start.line(),
-                waited_for,
-            ]);
+            args.push(call.id.as_str());
+            args.push_shown(format_args!("{:08x}", before.version));
+            args.push_shown(format_args!("{:08x}", before.epoch));
+            args.push_with(|out| call.encode_into(out));
+            args.push_shown(call.head.due);
+            args.push_shown(call.body.attempt);
+            args.push(call.body.phone.e164());
+            args.push(call.campaign.as_ref().map_or("", CampaignId::as_str));
+            args.push_with(|out| start.line(out));
+            args.push(&waited_for);
             asked.push((start, call));
         }
         if asked.is_empty() {
@@ -197,25 +207,25 @@ impl Store {
                 return (done, again);
             }
         };
-        if rows.first().map(scripts::text).as_deref() == Some("held") {
+        if rows.first().map(scripts::word) == Some("held") {
             done.extend(asked.into_iter().map(|(start, _)| Started::Held(Box::new(start.call))));
             return (done, again);
         }
-        let begun = rows.chunks_exact(3).any(|row| row.first().map(scripts::text).as_deref() == Some("ok"));
+        let begun = rows.chunks_exact(3).any(|row| row.first().map(scripts::word) == Some("ok"));
         let replicated = !begun || self.replicated(shard).await.unwrap_or(false);
         let mut rows = rows.chunks_exact(3);
         for (mut start, call) in asked {
             let row = rows.next().unwrap_or_default();
-            let text = row.get(1).map(scripts::text).unwrap_or_default();
-            done.push(match row.first().map(scripts::text).as_deref() {
+            let text = row.get(1).map_or("", scripts::word);
+            done.push(match row.first().map(scripts::word) {
                 Some("ok") if replicated => Started::Done(Box::new(call)),
                 Some("ok") => Started::Unreplicated(Box::new(call)),
                 Some("refused") => Started::Refused {
                     call: Box::new(start.call),
-                    reason: text,
+                    reason: text.to_owned(),
                     until: u64::try_from(scripts::number(row.get(2))).unwrap_or(now),
                 },
-                Some("conflict") => match Call::decode(&start.call.id, &text) {
+                Some("conflict") => match Call::decode(&start.call.id, text) {
                     Ok(theirs) if theirs.head.epoch == start.call.head.epoch => {
                         start.call = theirs;
                         again.push(start);
@@ -341,7 +351,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::domain::call::Body;
-    use crate::domain::ids::{CallId, CampaignId, PhoneHash};
+    use crate::domain::ids::PhoneHash;
     use crate::domain::phone::Phone;
 
     /// The script counts by itself what it starts: whatever else the machine makes of it would be lost.
@@ -359,6 +369,24 @@ mod tests {
         let tally = Tally::of(&change, 2);
         assert_eq!(tally.waits, [("window".to_owned(), -1)]);
         assert_eq!(tally.passes, None);
+    }
+
+    #[test]
+    fn the_line_of_evidence_holds_the_verdict_and_whose_dial_it_was() {
+        let phone = Phone::from_e164("+14155550100").expect("a number");
+        let (id, hash) = (CallId::new(Shard(7)), PhoneHash::of(b"a key", phone.e164()));
+        let call = Call::new(id.clone(), hash.clone(), Some(CampaignId::derived("c")), Body::new(phone, 1));
+        for evidence in [json!({"window": {"a": "\"}"}}), json!({}), json!(null)] {
+            let given = evidence.as_object().cloned().unwrap_or_default();
+            let start = Start { call: call.clone(), caller: "+1".into(), caller_key: "k\"".into(), evidence };
+            let mut out = b"before".to_vec();
+            start.line(&mut out);
+            let line: Json = serde_json::from_slice(&out[6..]).expect("JSON");
+            let mut wanted = json!({"event": "dial", "call": id, "attempt": 1, "phone_hash": hash, "caller": "k\"",
+                "campaign": CampaignId::derived("c")});
+            wanted.as_object_mut().expect("an object").extend(given);
+            assert_eq!(line, wanted);
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ mod unpack;
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{RawQuery, State};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -223,12 +223,12 @@ impl RepeatKey {
 pub(super) async fn initiate(
     State(app): State<Arc<App>>,
     Extension(client): Extension<Client>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Response, Problem> {
+    // Taken apart here: as arguments, headers and query would be copied.
+    let (Parts { uri, headers, .. }, body) = request.into_parts();
     let key = RepeatKey::of(&headers, &client)?;
-    let mut query = Query::parse(query.as_deref());
+    let mut query = Query::parse(uri.query());
     let mut source = Source::new(body, &headers)?;
     let (mut list, rows) = match Format::of(&headers)? {
         Format::Json => {

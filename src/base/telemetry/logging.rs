@@ -8,10 +8,10 @@ use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
@@ -93,8 +93,30 @@ fn filter(level: &str) -> Result<EnvFilter, LoggingError> {
     EnvFilter::try_new(level).map_err(|_| unreadable())
 }
 
+/// Fields in the order in which they came; of a name that comes again the newest value stands.
+#[derive(Clone, Default)]
+struct Fields(Vec<(&'static str, Value)>);
+
+impl Fields {
+    fn put(&mut self, name: &'static str, value: Value) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let at = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| *known == name)
+    }
+}
+
 /// The fields of a span, kept beside it until it closes.
-struct SpanFields(Map<String, Value>);
+struct SpanFields(Fields);
 
 /// The layer that writes the lines.
 struct Lines<W> {
@@ -116,7 +138,7 @@ where
     W: for<'w> MakeWriter<'w> + 'static,
 {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let mut fields = Map::new();
+        let mut fields = Fields::default();
         attributes.record(&mut Collect(&mut fields));
         if let Some(span) = context.span(id) {
             span.extensions_mut().insert(SpanFields(fields));
@@ -132,54 +154,69 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Map::new();
+        let mut fields = Fields::default();
         for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
             if let Some(SpanFields(more)) = span.extensions().get::<SpanFields>() {
-                fields.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+                for (name, value) in &more.0 {
+                    fields.put(name, value.clone());
+                }
             }
         }
         event.record(&mut Collect(&mut fields));
 
         let target = event.metadata().target();
-        if !target.starts_with("carillon") {
-            fields.entry("target").or_insert_with(|| Value::String(target.to_owned()));
+        if !target.starts_with("carillon") && !fields.has("target") {
+            fields.put("target", Value::String(target.to_owned()));
         }
-        let level = event.metadata().level().as_str().to_ascii_lowercase();
+        let level = *event.metadata().level();
         let line = match self.format {
-            Format::Json => self.json(&level, fields),
-            Format::Human => self.human(&level, fields),
+            Format::Json => self.json(level, fields),
+            Format::Human => self.human(level, fields).into_bytes(),
         };
         // A log that cannot be written is no reason to fail a call; there is also nowhere left to say so.
-        let _ = io::Write::write_all(&mut self.writer.make_writer(), line.as_bytes());
+        let _ = io::Write::write_all(&mut self.writer.make_writer(), &line);
     }
 }
 
 impl<W> Lines<W> {
-    fn json(&self, level: &str, mut fields: Map<String, Value>) -> String {
-        let mut line = Map::new();
-        line.insert("timestamp".into(), rfc3339(self.clock.now()).into());
-        line.insert("level".into(), level.into());
-        line.insert("service".into(), self.service.as_str().into());
+    /// Written as it goes, since every request has a line: nothing is built that is only printed.
+    fn json(&self, level: Level, mut fields: Fields) -> Vec<u8> {
+        let mut line = Vec::with_capacity(384);
+        let mut put = |name: &str, value: &Value| {
+            line.extend_from_slice(if line.is_empty() { b"{" } else { b"," });
+            // Neither texts nor numbers can fail to be written to a Vec.
+            let _ = serde_json::to_writer(&mut line, name);
+            line.push(b':');
+            let _ = serde_json::to_writer(&mut line, value);
+        };
+        put("timestamp", &rfc3339(self.clock.now()).into());
+        put("level", &lower(level).into());
+        put("service", &self.service.as_str().into());
         for name in ["call_id", "phone_hash"] {
-            line.insert(name.into(), fields.remove(name).unwrap_or(Value::Null));
+            put(name, &fields.take(name).unwrap_or(Value::Null));
         }
-        line.insert("message".into(), fields.remove("message").unwrap_or_else(|| "".into()));
-        for (name, value) in fields {
+        put("message", &fields.take("message").unwrap_or_else(|| "".into()));
+        for (name, value) in &fields.0 {
             // A field may not pass for one of the line's own.
-            let name = if line.contains_key(&name) { format!("{name}_") } else { name };
-            line.insert(name, value);
+            if OWN.contains(name) {
+                let aside = format!("{name}_");
+                if !fields.has(&aside) {
+                    put(&aside, value);
+                }
+            } else {
+                put(name, value);
+            }
         }
-        let mut text = Value::Object(line).to_string();
-        text.push('\n');
-        text
+        line.extend_from_slice(b"}\n");
+        line
     }
 
-    fn human(&self, level: &str, mut fields: Map<String, Value>) -> String {
+    fn human(&self, level: Level, mut fields: Fields) -> String {
         let now = rfc3339(self.clock.now());
         let time = now.get(11..23).unwrap_or(&now);
-        let message = fields.remove("message").unwrap_or_default();
-        let mut text = format!("{time} {:>5} {}", level.to_ascii_uppercase(), bare(&message));
-        for (name, value) in fields {
+        let message = fields.take("message").unwrap_or_default();
+        let mut text = format!("{time} {:>5} {}", level.as_str(), bare(&message));
+        for (name, value) in fields.0 {
             let _ = write!(text, " {name}={}", bare(&value));
         }
         // One event, one line: what somebody else said may not forge a second.
@@ -194,8 +231,21 @@ fn bare(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// What every line has of its own, beside `call_id`, `phone_hash` and `message`, which fields fill.
+const OWN: [&str; 3] = ["timestamp", "level", "service"];
+
+fn lower(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
 /// Takes fields as JSON values, masked on their way in.
-struct Collect<'a>(&'a mut Map<String, Value>);
+struct Collect<'a>(&'a mut Fields);
 
 impl Collect<'_> {
     fn put(&mut self, field: &Field, value: impl Into<Value>) {
@@ -206,7 +256,7 @@ impl Collect<'_> {
         }
         let value =
             if redact::is_sensitive(name) { Value::String(redact::SECRET.into()) } else { value.into() };
-        self.0.insert(name.to_owned(), value);
+        self.0.put(name, value);
     }
 }
 

@@ -4,6 +4,7 @@ mod ask;
 mod guard;
 mod view;
 
+use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use fred::prelude::*;
@@ -11,6 +12,7 @@ use fred::prelude::*;
 use crate::base::clock::Millis;
 use crate::domain::ids::{CallId, CampaignId};
 use crate::store::connect::{Store, StoreError};
+use crate::store::scripts::Args;
 use crate::store::{keys, scripts};
 
 pub use ask::{
@@ -180,62 +182,72 @@ impl Store {
 }
 
 /// A request as the script reads it; see the header of its first part.
-fn arguments(request: &Request<'_>, node: &str, brought: &[(CampaignId, u32)], knows: bool) -> Vec<String> {
+fn arguments(request: &Request<'_>, node: &str, brought: &[(CampaignId, u32)], knows: bool) -> Args {
     let Request { account, callers, asks, waiting, releases, feedback, most } = request;
     // Beyond what one request names, each gets its turn by chance.
     let named = waiting.len().min(NAMED);
     let first = if named < waiting.len() { rand::random_range(0..waiting.len()) } else { 0 };
-    let mut args = vec![
-        account.max_cps.to_string(),
-        account.max_concurrent.to_string(),
-        Store::HORIZON.to_string(),
-        most.to_string(),
-        node.to_owned(),
-        u8::from(knows).to_string(),
-        account.tuning.wire(),
-    ];
-    args.extend(
-        [callers.len(), asks.len(), named, releases.len(), feedback.answered.len()].map(|n| n.to_string()),
-    );
-    args.extend([feedback.accepted, feedback.failed, feedback.throttled].map(|n| n.to_string()));
-    args.extend([feedback.retry_after, feedback.queue_time].map(|n| n.to_string()));
+    let mut args = Args::with_room(32 + 5 * asks.len() + 3 * (named + releases.len()), 20);
+    args.push_shown(account.max_cps);
+    args.push_shown(account.max_concurrent);
+    args.push_shown(Store::HORIZON);
+    args.push_shown(most);
+    args.push(node);
+    args.push_shown(u8::from(knows));
+    args.push(&account.tuning.wire());
+    for n in [callers.len(), asks.len(), named, releases.len(), feedback.answered.len()] {
+        args.push_shown(n);
+    }
+    for n in [feedback.accepted, feedback.failed, feedback.throttled] {
+        args.push_shown(n);
+    }
+    for ms in [feedback.retry_after, feedback.queue_time] {
+        args.push_shown(ms);
+    }
     for caller in *callers {
-        args.extend([
-            caller.key.clone(),
-            caller.max_cps.to_string(),
-            caller.max_concurrent.to_string(),
-            caller.max_daily.to_string(),
-        ]);
+        args.push(&caller.key);
+        args.push_shown(caller.max_cps);
+        args.push_shown(caller.max_concurrent);
+        args.push_shown(caller.max_daily);
     }
     for ask in *asks {
-        let campaign = ask.campaign.as_ref().map_or("-", CampaignId::as_str);
-        let callers: Vec<String> = ask.callers.iter().map(u16::to_string).collect();
-        args.extend([
-            ask.id.to_string(),
-            ask.epoch.to_string(),
-            campaign.to_owned(),
-            ask.destination.clone(),
-            callers.join(","),
-        ]);
+        args.push(ask.id.as_str());
+        args.push_shown(ask.epoch);
+        args.push(ask.campaign.as_ref().map_or("-", CampaignId::as_str));
+        args.push(&ask.destination);
+        args.push_with(|out| {
+            for (i, caller) in ask.callers.iter().enumerate() {
+                // Writing to a Vec cannot fail.
+                let _ = write!(out, "{}{caller}", if i == 0 { "" } else { "," });
+            }
+        });
     }
     for (id, calls) in waiting.iter().cycle().skip(first).take(named) {
         let last = brought.iter().find(|(known, _)| known == id).map_or(0, |(_, n)| *n);
-        args.extend([id.to_string(), calls.to_string(), last.to_string()]);
+        args.push(id.as_str());
+        args.push_shown(calls);
+        args.push_shown(last);
     }
     for release in *releases {
-        let outcome = release.outcome.map_or("-", |o| o.as_str());
-        args.extend([release.id.to_string(), release.epoch.to_string(), outcome.to_owned()]);
+        args.push(release.id.as_str());
+        args.push_shown(release.epoch);
+        args.push(release.outcome.map_or("-", |o| o.as_str()));
     }
-    args.extend(feedback.answered.iter().map(CallId::to_string));
+    for id in &feedback.answered {
+        args.push(id.as_str());
+    }
     args
 }
 
 /// The script's answer; `None` where it is not what it should be.
 fn read(answer: &[Value], asks: usize) -> Option<Permits> {
     let number = |i: usize| scripts::number(answer.get(i));
-    let list = |i: usize| answer.get(i).map(|v| v.clone().into_array()).unwrap_or_default();
+    let list = |i: usize| match answer.get(i) {
+        Some(Value::Array(values)) => values.as_slice(),
+        _ => &[],
+    };
     let campaigns = |i: usize| -> Vec<CampaignId> {
-        list(i).iter().filter_map(|v| CampaignId::parse(&scripts::text(v))).collect()
+        list(i).iter().filter_map(|v| CampaignId::parse(scripts::word(v))).collect()
     };
     let grants = list(3)
         .chunks_exact(2)
@@ -251,7 +263,7 @@ fn read(answer: &[Value], asks: usize) -> Option<Permits> {
     let plan = list(4)
         .chunks_exact(2)
         .filter_map(|pair| {
-            let id = CampaignId::parse(&scripts::text(pair.first()?))?;
+            let id = CampaignId::parse(scripts::word(pair.first()?))?;
             Some((id, u32::try_from(scripts::number(pair.get(1))).ok()?))
         })
         .collect();

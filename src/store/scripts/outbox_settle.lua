@@ -9,9 +9,14 @@ local tag = ARGV[1]
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local out, touched, counts = {0}, {}, {delivered = 0, dead = 0}
-local function queue(endpoint)
-  touched[endpoint] = true
-  return 'OUTBOX_EP:' .. tag .. ':' .. endpoint
+-- By endpoint and event: when it is due in that queue, or false where it leaves it; the last word counts.
+local function put(endpoint, id, due)
+  local its = touched[endpoint]
+  if not its then
+    its = {}
+    touched[endpoint] = its
+  end
+  its[id] = due
 end
 for i = 4, #ARGV, 6 do
   local id, endpoint, verdict, text = ARGV[i], ARGV[i + 2], ARGV[i + 3], ARGV[i + 5]
@@ -23,27 +28,39 @@ for i = 4, #ARGV, 6 do
     out[#out + 1] = 1
     if verdict == 'again' then
       if text ~= '' then redis.call('SET', key, text) end
-      redis.call('ZADD', queue(endpoint), ARGV[i + 4], id)
+      put(endpoint, id, ARGV[i + 4])
     else
       -- What was delivered leaves its id: no commit may tell of it twice.
       redis.call('SET', key, text, 'PX', verdict == 'dead' and ARGV[3] or ARGV[2])
       -- A call's events that died together keep their order, for when they are all brought back.
       if verdict == 'dead' then redis.call('ZADD', KEYS[3], now + i / 1000, id) end
       counts[verdict] = counts[verdict] + 1
-      redis.call('ZREM', queue(endpoint), id)
+      put(endpoint, id, false)
       redis.call('LPOP', list)
       local following = heads[2]
       -- One whose own verdict comes next is not due in between.
       if following and following ~= ARGV[i + 6] then
         local entry = redis.call('GET', 'OUTBOX:' .. tag .. ':' .. following)
         local its = entry and entry ~= '' and cjson.decode(entry).endpoint or endpoint
-        redis.call('ZADD', queue(its), now, following)
+        put(its, following, string.format('%.0f', now))
       end
     end
   end
 end
-for endpoint in pairs(touched) do
-  local head = redis.call('ZRANGE', 'OUTBOX_EP:' .. tag .. ':' .. endpoint, 0, 0, 'WITHSCORES')
+for endpoint, its in pairs(touched) do
+  local key = 'OUTBOX_EP:' .. tag .. ':' .. endpoint
+  local gone, dues = {}, {}
+  for id, due in pairs(its) do
+    if due then
+      dues[#dues + 1] = due
+      dues[#dues + 1] = id
+    else
+      gone[#gone + 1] = id
+    end
+  end
+  for from = 1, #gone, 1000 do redis.call('ZREM', key, unpack(gone, from, math.min(from + 999, #gone))) end
+  for from = 1, #dues, 1000 do redis.call('ZADD', key, unpack(dues, from, math.min(from + 999, #dues))) end
+  local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
   if head[2] then redis.call('ZADD', KEYS[1], head[2], endpoint) else redis.call('ZREM', KEYS[1], endpoint) end
 end
 for verdict, n in pairs(counts) do

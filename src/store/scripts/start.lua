@@ -78,11 +78,15 @@ for i = 6, #ARGV, 10 do
     answer('refused', 'suppressed', now)
   else
     local tokens, leg_out = {}, false
-    for token in string.gmatch(redis.call('HGET', bucket, hash) or '', '%S+') do
-      local is_out = string.sub(token, 1, 1) == '*'
-      if (is_out and string.sub(token, 2) or token) ~= short then
-        tokens[#tokens + 1] = token
-        leg_out = leg_out or is_out
+    local known = redis.call('HGET', bucket, hash) or short
+    -- Most people have this call alone.
+    if known ~= short then
+      for token in string.gmatch(known, '%S+') do
+        local is_out = string.sub(token, 1, 1) == '*'
+        if (is_out and string.sub(token, 2) or token) ~= short then
+          tokens[#tokens + 1] = token
+          leg_out = leg_out or is_out
+        end
       end
     end
     -- Most people were not called of late.

@@ -23,22 +23,12 @@ local function holds(ban)
 end
 local listed = redis.call('EXISTS', KEYS[4]) == 1
 
--- What exists is asked for in one go, and what is new is written in one: a list brings some sixty calls at a time.
-local there = {}
-for from = 6, #ARGV, 1000 do
-  local keys = {}
-  for i = from, math.min(from + 998, #ARGV), 2 do keys[#keys + 1] = session .. ARGV[i] end
-  for i, record in ipairs(redis.call('MGET', unpack(keys))) do
-    if record then there[ARGV[from + 2 * i - 2]] = true end
-  end
-end
-
-local out, fresh, lanes, woken, records, dues = {}, {}, {}, false, {}, {}
+local out, fresh, lanes, woken, dues = {}, {}, {}, false, {}
 for i = 6, #ARGV, 2 do
   local id, record = ARGV[i], ARGV[i + 1]
-  local hash, short = string.sub(record, 39, 62), string.sub(id, 8)
+  local hash, short, key = string.sub(record, 39, 62), string.sub(id, 8), session .. id
   local person = bucket .. string.sub(hash, 1, 2)
-  local lane = string.match(record, '^([^\n]*)\n', 63)
+  local lane = string.sub(record, 63, string.find(record, '\n', 63, true) - 1)
   local refused
   -- Nobody calls them, or this campaign does not.
   if listed and (holds(redis.call('HGET', KEYS[4], hash)) or holds(redis.call('HGET', KEYS[4], hash .. ':' .. base(lane)))) then
@@ -48,16 +38,13 @@ for i = 6, #ARGV, 2 do
     local known = redis.call('HGET', person, hash)
     if known and known ~= short and known ~= '*' .. short then refused = 'open_elsewhere' end
   end
-  if there[id] then
+  if refused then
+    out[#out + 1] = redis.call('EXISTS', key) == 1 and 'exists' or refused
+  elseif not redis.call('SET', key, record, 'NX') then
     out[#out + 1] = 'exists'
-  elseif refused then
-    out[#out + 1] = refused
   else
-    there[id] = true
     out[#out + 1] = 'created'
     fresh[#fresh + 1] = short
-    records[#records + 1] = session .. id
-    records[#records + 1] = record
     local its = lanes[lane]
     if not its then
       its = {accepted = 0}
@@ -65,7 +52,7 @@ for i = 6, #ARGV, 2 do
     end
     its.accepted = its.accepted + 1
     local due_text = string.sub(record, 26, 38)
-    local due = tonumber(due_text)
+    local due = due_text == '0000000000000' and 0 or tonumber(due_text)
     if due > now then
       dues[#dues + 1] = due_text
       dues[#dues + 1] = id
@@ -81,9 +68,6 @@ for i = 6, #ARGV, 2 do
 end
 
 -- What many calls share is written once, in pieces that Lua can unpack.
-for from = 1, #records, 1000 do
-  redis.call('MSET', unpack(records, from, math.min(from + 999, #records)))
-end
 for from = 1, #dues, 1000 do
   redis.call('ZADD', KEYS[1], unpack(dues, from, math.min(from + 999, #dues)))
 end
