@@ -29,7 +29,7 @@ pub(super) async fn a_turn_is_leased_resumed_and_answered_once(bed: &Bed) {
     let hold = |token: &'static str, first: usize, tools: std::ops::Range<usize>| async move {
         let entries = tools.map(|n| format!("{{\"tool\":{n}}}")).collect();
         bed.store
-            .turn_hold(id, turn, token, LONG, &said("first"), first, entries)
+            .turn_hold(id, turn, token, LONG, &said("first"), (first, entries))
             .await
             .expect("redis answers")
     };
@@ -80,7 +80,7 @@ pub(super) async fn the_next_turn_is_begun_without_asking(bed: &Bed) {
         let id = id.clone();
         async move {
             let heard = said("here");
-            bed.store.turn_hold(&id, (1, n), token, LONG, &heard, 0, entries).await.expect("redis answers")
+            bed.store.turn_hold(&id, (1, n), token, LONG, &heard, (0, entries)).await.expect("redis answers")
         }
     };
     let done = |committed| match committed {
