@@ -188,10 +188,11 @@ pub struct Dialogue {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub turn: u32,
     /// Consent to go on: not yet known, given, refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    // What nearly every talk has is short in the record; the long names are those of before.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "c", alias = "consent")]
     pub consent: Option<bool>,
     /// The turn in which consent was given or refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "ct", alias = "consent_turn")]
     pub consent_turn: Option<u32>,
     /// Silent turns in a row.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -215,7 +216,7 @@ pub struct Dialogue {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub human_requested: bool,
     /// How difficult the callee is, 0 to 10.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "as", alias = "adversarial_score")]
     pub adversarial_score: Option<f64>,
 }
 

@@ -40,6 +40,15 @@ pub struct Talk {
     pub lines: Vec<Line>,
 }
 
+impl Talk {
+    /// Does the call stand where this talk does? Of somebody who opted out lines may have come in from elsewhere.
+    fn is_of(&self, call: &Call) -> bool {
+        self.next == (call.body.attempt, call.body.dialogue.turn)
+            && call.phase() == Phase::InProgress
+            && !call.body.opted_out
+    }
+}
+
 /// The copies. The older generation goes as a whole, by count or by age.
 #[derive(Debug, Default)]
 pub(super) struct Recent(Mutex<Generations>);
@@ -76,12 +85,14 @@ impl Recent {
                 return;
             }
             let copy = match known {
-                Some(known) if known.call.head.version > call.head.version => known,
+                // What was written after that came here before it.
+                Some(Copy { at, call: newer, talk: known }) if newer.head.version > call.head.version => {
+                    let talk = known.or(talk).filter(|talk| talk.is_of(&newer));
+                    Copy { at, call: newer, talk }
+                }
                 known => {
-                    let stands = (call.body.attempt, call.body.dialogue.turn);
                     let talk = talk.or_else(|| known.and_then(|copy| copy.talk));
-                    let talk = talk.filter(|talk| talk.next == stands && call.phase() == Phase::InProgress);
-                    Copy { at: now, call: call.clone(), talk }
+                    Copy { at: now, call: call.clone(), talk: talk.filter(|talk| talk.is_of(call)) }
                 }
             };
             all.turn(now);
@@ -238,6 +249,12 @@ mod tests {
             keep(&known);
             assert_eq!(recent.take(&known.id, turn, at), None, "{turn:?} at {at}");
         }
+        // A callback that was written after the turn and is heard of before it.
+        let answered = known.clone();
+        known.head.version += 1;
+        recent.keep(&known, None, 1_000);
+        keep(&answered);
+        assert_eq!(recent.take(&known.id, (1, 3), 1_001), Some((known.clone(), talk.clone())));
         known.body.dialogue.turn = 4;
         known.head.version += 1;
         keep(&known);

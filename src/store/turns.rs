@@ -138,8 +138,7 @@ impl Store {
         token: &str,
         lease: Millis,
         heard: &Heard,
-        first: usize,
-        entries: Vec<String>,
+        (first, entries): (usize, Vec<String>),
     ) -> Result<bool, StoreError> {
         let keys = vec![keys::turn(id), keys::journal(id)];
         let heard = serde_json::to_string(heard).unwrap_or_default();

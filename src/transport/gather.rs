@@ -12,7 +12,7 @@ use crate::domain::agent::Agent;
 use crate::domain::call::{Call, Phase};
 use crate::domain::ids::CallId;
 use crate::domain::talk::{Act, Heard};
-use crate::store::{Resumed, TurnLease};
+use crate::store::{Resumed, Talk, TurnLease};
 use crate::transport::markup::{self, Place};
 use crate::transport::turn::Try;
 use crate::transport::{Callback, Transport};
@@ -22,6 +22,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long a bridge line waits for the agent whose line it is.
 const AGENT_WAIT: Duration = Duration::from_millis(250);
+
+/// The greeting of a call that was never answered before: its transcript is empty.
+const FIRST: (u32, u32) = (1, 0);
+
+/// Names one try at a turn.
+fn token() -> String {
+    format!("{:08x}", rand::random::<u32>())
+}
 
 /// What came of asking for a turn.
 pub(super) enum Answer {
@@ -80,9 +88,9 @@ impl Transport {
         }
     }
 
-    /// The turn, begun without asking Redis, where this node answered the one before and knows all that it needs. Only
-    /// where no tool reaches beyond the talk: while nothing is leased yet, another node may begin the turn too, and one
-    /// of the two commits.
+    /// The turn, begun without asking Redis, where this node answered the one before, or heard of the ringing, and knows
+    /// all that it needs. Only where no tool reaches beyond the talk: while nothing is leased yet, another node may begin
+    /// the turn too, and one of the two commits.
     async fn begun(
         &self,
         id: &CallId,
@@ -90,7 +98,12 @@ impl Transport {
         turn: (u32, u32),
         heard: &Heard,
     ) -> Option<(Resumed, String)> {
-        let (call, talk) = self.store.begun(id, turn)?;
+        let (call, talk) = if turn == FIRST {
+            let call = self.store.recent(id).filter(|call| call.body.dialogue.turn == 0)?;
+            (call, Talk { next: turn, token: token(), lines: Vec::new() })
+        } else {
+            self.store.begun(id, turn)?
+        };
         if over(&call, turn.0, sid) {
             return None;
         }
@@ -122,7 +135,7 @@ impl Transport {
                 answer => return answer,
             }
         }
-        let token = format!("{:08x}", rand::random::<u32>());
+        let token = token();
         loop {
             let lease =
                 self.store.turn_begin(id, turn, &heard, self.timing.lease, &token, patience_over).await;

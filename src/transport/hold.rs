@@ -61,8 +61,10 @@ impl Hold<'_> {
             fresh.iter().map(|entry| serde_json::to_string(entry.as_ref())).collect();
         let texts = texts.map_err(|_| StoreError::Protocol("turn_hold"))?;
         let first = self.journaled + known;
-        let held =
-            self.store.turn_hold(self.id, self.turn, self.token, self.lease, &self.heard, first, texts).await;
+        let held = self
+            .store
+            .turn_hold(self.id, self.turn, self.token, self.lease, &self.heard, (first, texts))
+            .await;
         if !fresh.is_empty() {
             fault::point("turn_journaled");
         }

@@ -67,8 +67,11 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<V
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::domain::call::{Call, State};
+    use crate::domain::ids::CallId;
 
     #[derive(Serialize, Deserialize)]
     struct Holder {
@@ -100,5 +103,29 @@ mod tests {
         }
         let before: Holder = serde_json::from_str(&json!({ "e": whole }).to_string()).unwrap();
         assert_eq!(before.e, Some(whole));
+    }
+
+    #[test]
+    fn a_record_with_long_names_is_read_and_written_with_short_ones() {
+        let id = CallId::parse("call_170351i9M1HVAtOmhbwzXzYN").unwrap();
+        let head = "0000000600000001fd3115e2P1795306580340d98dfb76e5cb8a9c2388fa01-";
+        let before = format!(
+            "{head}\n{}",
+            json!({
+                "s": {"is": "in_progress", "sid": "CA1", "answered_by": "human"}, "p": "+17042000316", "t": 1, "a": 2,
+                "e": {"open_until": "2026-12-01T06:59:25.000Z", "window": {"hours": "08:00-21:00"}},
+                "g": {"turn": 2, "consent": true, "consent_turn": 1, "adversarial_score": 1.5},
+            })
+        );
+        let call = Call::decode(&id, &before).unwrap();
+        let State::InProgress { sid, answered_by } = &call.state else { panic!("{:?}", call.state) };
+        assert_eq!((sid.as_str(), answered_by.as_deref()), ("CA1", Some("human")));
+        let dialogue = &call.body.dialogue;
+        assert_eq!((dialogue.turn, dialogue.consent, dialogue.consent_turn), (2, Some(true), Some(1)));
+        assert_eq!(dialogue.adversarial_score, Some(1.5));
+        assert_eq!(call.body.evidence.as_ref().unwrap()["window"]["hours"], "08:00-21:00");
+        let now = call.encode();
+        assert!(now.len() + 60 < before.len(), "{now}");
+        assert_eq!(Call::decode(&id, &now).unwrap(), call);
     }
 }

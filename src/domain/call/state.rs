@@ -30,11 +30,13 @@ pub enum State {
         sid: String,
     },
     /// Answered; the conversation runs.
+    // Short in the record, which is never as large as in this state; the long names are those of before.
+    #[serde(rename = "p", alias = "in_progress")]
     InProgress {
         /// The carrier's id.
         sid: String,
         /// What the carrier says answered (`human`, `machine_start`, …).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none", rename = "b", alias = "answered_by")]
         answered_by: Option<String>,
     },
     /// Over; transcript and outcome are being archived.

@@ -31,9 +31,11 @@ local soon = now + 1000
 
 if plan.turn then
   local run = redis.call('HMGET', KEYS[4], 'run', 'token', 'done')
-  -- It is leased to us, or nobody has begun it since we answered the one before, which left our token there.
+  -- It is leased to us, or nobody has begun it since we answered the one before, which left our token there. The first
+  -- of a call, a greeting, is whose commit comes first while nobody has it.
   local ours = run[1] == plan.turn.key or (not run[1] and run[3] == plan.turn.before)
-  if run[2] ~= plan.turn.token or not ours then return {'lost'} end
+  local first = plan.turn.before == '' and not run[1] and not run[3]
+  if not first and (run[2] ~= plan.turn.token or not ours) then return {'lost'} end
 end
 
 -- Within a conversation nothing is asked of the person, and nothing changes for them.
@@ -62,7 +64,7 @@ end
 
 if plan.lines and #plan.lines > 0 then redis.call('RPUSH', KEYS[3], unpack(plan.lines)) end
 if plan.turn then
-  redis.call('HSET', KEYS[4], 'done', plan.turn.key, 'acts', plan.turn.acts)
+  redis.call('HSET', KEYS[4], 'done', plan.turn.key, 'acts', plan.turn.acts, 'token', plan.turn.token)
   redis.call('HDEL', KEYS[4], 'run', 'until', 'heard')
   redis.call('DEL', KEYS[5])
 end

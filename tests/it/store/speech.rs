@@ -29,7 +29,7 @@ pub(super) async fn a_turn_is_leased_resumed_and_answered_once(bed: &Bed) {
     let hold = |token: &'static str, first: usize, tools: std::ops::Range<usize>| async move {
         let entries = tools.map(|n| format!("{{\"tool\":{n}}}")).collect();
         bed.store
-            .turn_hold(id, turn, token, LONG, &said("first"), first, entries)
+            .turn_hold(id, turn, token, LONG, &said("first"), (first, entries))
             .await
             .expect("redis answers")
     };
@@ -80,15 +80,15 @@ pub(super) async fn the_next_turn_is_begun_without_asking(bed: &Bed) {
         let id = id.clone();
         async move {
             let heard = said("here");
-            bed.store.turn_hold(&id, (1, n), token, LONG, &heard, 0, entries).await.expect("redis answers")
+            bed.store.turn_hold(&id, (1, n), token, LONG, &heard, (0, entries)).await.expect("redis answers")
         }
     };
     let done = |committed| match committed {
         Committed::Done(call, _) => *call,
         other => panic!("{other:?}"),
     };
-    assert!(matches!(commit(&call, 0, "a").await, Committed::Lost), "the first turn is asked for");
     assert!(matches!(begin(0, "a").await, TurnLease::Taken(_)));
+    assert!(matches!(commit(&call, 0, "b").await, Committed::Lost), "the greeting is begun");
     call = done(commit(&call, 0, "a").await);
     assert!(matches!(commit(&call, 1, "b").await, Committed::Lost), "not whoever comes");
     call = done(commit(&call, 1, "a").await);
@@ -112,4 +112,22 @@ pub(super) async fn the_next_turn_is_begun_without_asking(bed: &Bed) {
     done(commit(&call, 3, "c").await);
     // A copy from before that is answered with the record.
     assert!(matches!(commit(&call, 3, "b").await, Committed::Conflict(_)));
+}
+
+/// A greeting needs no lease: of those who speak it one commits.
+pub(super) async fn the_first_turn_is_whose_commit_comes_first(bed: &Bed) {
+    let call = bed.started(&bed.claimed(&bed.call(1, None)).await).await;
+    let call = bed.done_by(&call, Event::Answered(leg(&call))).await;
+    let commit = |call: &Call, n: u32, token: &'static str| {
+        let dialogue = Dialogue { turn: n + 1, ..Dialogue::default() };
+        let (acts, notes, lines) = (Vec::new(), Vec::new(), Vec::new());
+        let answer = Turn { n, heard: Heard::Started, acts, notes, lines, dialogue };
+        let mut change = call.clone().change();
+        change.apply(Event::TurnTaken(leg(call), Box::new(answer)), &bed.rules, 1).expect("not stale");
+        async move { bed.store.commit(change, Some(token)).await.expect("redis answers") }
+    };
+    let Committed::Done(greeted, _) = commit(&call, 0, "a").await else { panic!("nobody had it") };
+    assert!(matches!(commit(&call, 0, "b").await, Committed::Conflict(_)), "it is spoken");
+    assert!(matches!(commit(&greeted, 1, "b").await, Committed::Lost), "the next is not anybody's");
+    assert!(matches!(commit(&greeted, 1, "a").await, Committed::Done(..)));
 }
