@@ -101,10 +101,13 @@ pub struct Deliverer {
     newest: Newest,
 }
 
-/// The newest URL that passed the guard, as it was given and as it was read. Whether it passes is a matter of its text and
+/// A URL as it was given and as it was read.
+type Known = (Box<str>, Url);
+
+/// The newest URL that passed the guard. Whether it passes is a matter of its text and
 /// the configuration alone. Its `Debug` shows nothing: a URL may carry a receiver's token.
 #[derive(Clone, Default)]
-struct Newest(Arc<Mutex<Option<(Box<str>, Url)>>>);
+struct Newest(Arc<Mutex<Option<Known>>>);
 
 impl fmt::Debug for Newest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
