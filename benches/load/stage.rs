@@ -225,6 +225,11 @@ impl Stage {
         Used { api_us, worker_us, redis, wall_s, idle }
     }
 
+    /// Commands that clients sent since a look; 0 where nothing is recorded.
+    pub(crate) fn commands(&self, since: &Look) -> usize {
+        self.recorder.as_ref().map_or(0, |recorder| recorder.mark() - since.mark)
+    }
+
     /// Round trips since a look, of clients that do one thing at a time; 0 where nothing is recorded.
     pub(crate) fn trips(&self, since: &Look) -> usize {
         self.recorder.as_ref().map_or(0, |recorder| recorder.trips() - since.trips)

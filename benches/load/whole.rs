@@ -19,6 +19,8 @@ use crate::kit::calls::number;
 const TURNS: usize = 6;
 /// How much faster than life the simulated people live.
 const SPEED: f64 = 30.0;
+/// How long nodes are watched with nothing to do.
+const IDLE: Duration = Duration::from_secs(3);
 /// A call that is dialed later than this after it was posted has waited in a queue.
 const LATE: f64 = 1_000.0;
 
@@ -161,9 +163,15 @@ impl World {
 /// One whole call at a moderate rate, beside its floor; then rising rates.
 pub(crate) async fn calls(bench: &mut Bench) {
     let (sample, mut recorded) = (60, world(true).await);
+    // What nodes ask Redis for while there is nothing to do is no call's.
+    let look = recorded.stage.look().await;
+    tokio::time::sleep(IDLE).await;
+    let idle_commands = recorded.stage.commands(&look) as f64 / IDLE.as_secs_f64();
     // The recording begins with the first call.
     let look = recorded.stage.look().await;
     let wave = recorded.wave(sample, 20.0).await;
+    let commands = recorded.stage.commands(&look) as f64;
+    let own_commands = commands - idle_commands * wave.used.wall_s;
     bench.report.breaks("whole calls", wave.broken);
     let recording = recorded.stage.recording(&look);
     let redis: RedisFloor = recorded.stage.replayed(recording).await;
@@ -172,10 +180,9 @@ pub(crate) async fn calls(bench: &mut Bench) {
     let calls = bench.options.count(160, 1_200);
     let mut world = world(false).await;
     let look = world.stage.look().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    tokio::time::sleep(IDLE).await;
     let idle = world.stage.used(&look).await;
     let mut wave = world.wave(calls, rate).await;
-    let idle_scripts = idle.redis.scripts as f64 / idle.wall_s * wave.used.wall_s;
     let idle_us = idle.cpu_us() / idle.wall_s * wave.used.wall_s;
     let n = wave.calls;
     let note = format!(
@@ -188,13 +195,13 @@ pub(crate) async fn calls(bench: &mut Bench) {
     let floor = redis.with(sample as f64, bench.http, served, sent).map(|us| us / 1e3);
     let row = Row::new("a whole call of 6 turns", "ms CPU", wave.used.cpu_us() / n / 1e3);
     bench.report.row(row.target(2.0).floor(floor).note(note));
-    let per_call = (wave.used.redis.scripts as f64 - idle_scripts) / n;
     let note = format!(
-        "scripts; {:.1} with those of looks that found nothing; recorded in all: {}",
-        wave.used.redis.scripts as f64 / n,
+        "commands and scripts of {sample} calls without what idle nodes ask; {:.1} with that; all: {}",
+        commands / sample as f64,
         redis.names
     );
-    bench.report.row(Row::new("a whole call: Redis calls", "calls", per_call).target(25.0).note(note));
+    let row = Row::new("a whole call: Redis calls", "calls", own_commands / sample as f64);
+    bench.report.row(row.target(25.0).note(note));
     let note = format!("posted: {}", wave.posts.latencies.words());
     let row = Row::new("a whole call: p95 from post to dial", "ms", wave.delays.at(0.95));
     bench.report.row(row.note(note));

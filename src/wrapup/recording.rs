@@ -79,20 +79,22 @@ impl WrapUp {
     }
 
     async fn fetch(&self, call: &Call, sid: &str, key: &str) -> Fetched {
-        // An earlier try may have come as far as the put: an object exists only whole.
-        match self.archive.exists(key).await {
-            Ok(true) => return Fetched::Stored,
-            Ok(false) => {}
-            Err(error) => {
-                log_archive(call, &error);
-                return Fetched::Later;
-            }
+        // An earlier try that failed may have come as far as the put: an object exists only whole. One whose node died
+        // left no trace here: then the carrier is asked first, which mostly has it still.
+        let tried = call.body.setbacks > 0;
+        if tried && let Some(known) = self.stored(call, key).await {
+            return known;
         }
         let media = match self.twilio.recording_media(sid).await {
             Ok(media) => media,
             Err(error) => {
                 tracing::info!(call_id = %call.id, %error, "the recording cannot be fetched yet");
-                return if error.is_absent() { Fetched::Absent } else { Fetched::Later };
+                let gone = error.is_absent();
+                return match gone && !tried {
+                    true => self.stored(call, key).await.unwrap_or(Fetched::Absent),
+                    false if gone => Fetched::Absent,
+                    false => Fetched::Later,
+                };
             }
         };
         let put = self.archive.put_stream(key, "audio/wav", media.content_length, media.stream);
@@ -104,6 +106,17 @@ impl WrapUp {
             Err(error) => {
                 log_archive(call, &error);
                 Fetched::Later
+            }
+        }
+    }
+
+    /// What S3 knows of it: it is there, or cannot be asked for now. `None`: it is not there.
+    async fn stored(&self, call: &Call, key: &str) -> Option<Fetched> {
+        match self.archive.exists(key).await {
+            Ok(there) => there.then_some(Fetched::Stored),
+            Err(error) => {
+                log_archive(call, &error);
+                Some(Fetched::Later)
             }
         }
     }
