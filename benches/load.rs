@@ -100,7 +100,8 @@ async fn measure(options: Options) -> ExitCode {
                 continue;
             }
             for program in bench.options.against.clone() {
-                bench.report.build = Some(program.display().to_string());
+                bench.report.build =
+                    Some(program.file_name().unwrap_or_default().to_string_lossy().into_owned());
                 let env = bench.options.env.clone();
                 stage::measure_build(Build { program: Some(program), env });
                 section(&mut bench).await;

@@ -61,11 +61,11 @@ impl Options {
                     options.env.push((name.to_owned(), value.to_owned()));
                 }
                 "--against" => {
-                    let path = PathBuf::from(value()?);
-                    if !path.is_file() {
-                        return Err(format!("--against {}: there is no such program", path.display()));
-                    }
-                    options.against.push(path);
+                    let path = value()?;
+                    // Nodes run in directories of their own.
+                    let whole =
+                        std::fs::canonicalize(&path).map_err(|why| format!("--against {path}: {why}"))?;
+                    options.against.push(whole);
                 }
                 other => return Err(format!("{other} is not known")),
             }

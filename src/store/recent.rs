@@ -15,7 +15,7 @@ use crate::store::connect::Store;
 /// How old a copy may be. The ringing, and a turn of a talk, take less.
 const FRESH: Millis = 60 * SECOND;
 /// How many copies each of the two generations holds: a node keeps at most twice as many, of 2 to 8 kB each.
-const GENERATION: usize = 1_024;
+const GENERATION: usize = 512;
 
 /// Words of a transcript that are kept beside a record at most, bytes.
 const WORDS: usize = 6_000;

@@ -151,7 +151,7 @@ impl Change {
 
     fn watched(&mut self, rules: &Rules, now: Millis) -> Result<(), Stale> {
         let wait = match self.call.phase() {
-            _ if self.call.body.cancel_requested => rules.timings.hang_up_watch,
+            phase if phase.holds_slot() && self.call.body.cancel_requested => rules.timings.hang_up_watch,
             Phase::Dialing if self.call.state.sid().is_some() => rules.timings.ring_watch,
             Phase::Ringing => rules.timings.ring_watch,
             Phase::InProgress if self.call.body.dialogue.ending.is_some() => rules.timings.hang_up_watch,

@@ -273,6 +273,21 @@ fn a_cancel_before_the_sid_is_known_hangs_up_when_it_is() {
 }
 
 #[test]
+fn nobody_looks_again_at_a_call_that_was_cancelled_and_is_over() {
+    let mut change = after(waiting(), [Event::Cancel]).change();
+    assert_eq!(change.call.phase(), Phase::Ended);
+    assert!(change.apply(Event::Watched, &rules(), NOW).is_err());
+    // While it is wrapped up each failed look comes later than the one before, as without a cancel.
+    let over = after(
+        waiting(),
+        [started(), Event::Answered(leg(1)), Event::Cancel, hung_up(HangUpCause::Completed)],
+    );
+    assert_eq!(over.phase(), Phase::WrapUp);
+    let again = after(over, [Event::Watched, Event::Watched]);
+    assert_eq!(again.body.setbacks, 2);
+}
+
+#[test]
 fn consent_starts_the_recording_once() {
     let call = after(waiting(), [started(), Event::Answered(leg(1)), turn(0)]);
     let (call, effects) = effects_of(call, turn_with(1, Vec::new(), vec![Note::Consent { given: true }]));
