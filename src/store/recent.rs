@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::clock::{Millis, SECOND};
 use crate::domain::call::{Call, Phase};
 use crate::domain::ids::CallId;
-use crate::domain::talk::Line;
+use crate::domain::talk::{Heard, Line};
 use crate::store::connect::Store;
 
 /// How old a copy may be. The ringing, and a turn of a talk, take less.
@@ -26,6 +26,8 @@ struct Copy {
     at: Millis,
     call: Call,
     talk: Option<Talk>,
+    /// What was heard in a turn that was begun from this copy; Redis may not know it yet.
+    said: Option<((u32, u32), Heard)>,
 }
 
 /// Where a talk stands whose newest turn this node answered. While nobody else begins the next turn it is this node's,
@@ -86,13 +88,18 @@ impl Recent {
             }
             let copy = match known {
                 // What was written after that came here before it.
-                Some(Copy { at, call: newer, talk: known }) if newer.head.version > call.head.version => {
+                Some(Copy { at, call: newer, talk: known, said })
+                    if newer.head.version > call.head.version =>
+                {
                     let talk = known.or(talk).filter(|talk| talk.is_of(&newer));
-                    Copy { at, call: newer, talk }
+                    Copy { at, call: newer, talk, said }
                 }
                 known => {
-                    let talk = talk.or_else(|| known.and_then(|copy| copy.talk));
-                    Copy { at: now, call: call.clone(), talk: talk.filter(|talk| talk.is_of(call)) }
+                    let (known, said) = known.map_or((None, None), |copy| (copy.talk, copy.said));
+                    let stands = (call.body.attempt, call.body.dialogue.turn);
+                    let talk = talk.or(known).filter(|talk| talk.is_of(call));
+                    let said = said.filter(|(turn, _)| *turn == stands);
+                    Copy { at: now, call: call.clone(), talk, said }
                 }
             };
             all.turn(now);
@@ -125,12 +132,21 @@ impl Recent {
     }
 
     /// Takes the talk whose next turn this is; the copy stays, and does not know it any more.
-    fn take(&self, id: &CallId, turn: (u32, u32), now: Millis) -> Option<(Call, Talk)> {
+    fn take(&self, id: &CallId, turn: (u32, u32), heard: &Heard, now: Millis) -> Option<(Call, Talk)> {
         self.with(|all| {
             let copy = all.young.get_mut(id).or_else(|| all.old.get_mut(id))?;
             let talk = copy.talk.take()?;
             let fresh = now.saturating_sub(copy.at) < FRESH && talk.next == turn;
+            copy.said = fresh.then(|| (turn, heard.clone()));
             fresh.then(|| (copy.call.clone(), talk))
+        })
+    }
+
+    fn said(&self, id: &CallId, turn: (u32, u32), now: Millis) -> Option<Heard> {
+        self.with(|all| {
+            let copy = all.young.get(id).or_else(|| all.old.get(id))?;
+            let said = copy.said.as_ref().filter(|_| now.saturating_sub(copy.at) < FRESH);
+            said.filter(|(of, _)| *of == turn).map(|(_, heard)| heard.clone())
         })
     }
 
@@ -167,8 +183,14 @@ impl Store {
     /// without asking Redis. Whoever begins it elsewhere takes it from this node, whose commit then says so; and where
     /// the record was written to since, the commit answers with it. Given once.
     #[must_use]
-    pub fn begun(&self, id: &CallId, turn: (u32, u32)) -> Option<(Call, Talk)> {
-        self.recent.take(id, turn, self.clock.now())
+    pub fn begun(&self, id: &CallId, turn: (u32, u32), heard: &Heard) -> Option<(Call, Talk)> {
+        self.recent.take(id, turn, heard, self.clock.now())
+    }
+
+    /// What was heard in a turn that this node began without asking ([`Self::begun`]) and that nobody answered yet.
+    #[must_use]
+    pub fn said(&self, id: &CallId, turn: (u32, u32)) -> Option<Heard> {
+        self.recent.said(id, turn, self.clock.now())
     }
 }
 
@@ -230,34 +252,45 @@ mod tests {
         let talk = Talk { next: (1, 3), token: "t".into(), lines: Vec::new() };
         let keep = |call: &Call| recent.keep(call, Some(talk.clone()), 1_000);
         keep(&known);
-        assert_eq!(recent.take(&known.id, (1, 3), 1_001), Some((known.clone(), talk.clone())));
-        assert_eq!(recent.take(&known.id, (1, 3), 1_001), None, "given already");
+        assert_eq!(
+            recent.take(&known.id, (1, 3), &Heard::Silence, 1_001),
+            Some((known.clone(), talk.clone()))
+        );
+        assert_eq!(recent.take(&known.id, (1, 3), &Heard::Silence, 1_001), None, "given already");
         assert!(recent.get(&known.id, 1_001).is_some());
+        assert_eq!(recent.said(&known.id, (1, 3), 1_001), Some(Heard::Silence), "until the turn is answered");
+        assert_eq!(recent.said(&known.id, (1, 4), 1_001), None);
 
         // A callback that came in between is known of; a line that came in between makes the transcript another.
         keep(&known);
         known.head.version += 1;
         known.body.recording = None;
         recent.written(&known, false, 1_001);
-        assert_eq!(recent.take(&known.id, (1, 3), 1_002).map(|(call, _)| call), Some(known.clone()));
+        assert_eq!(
+            recent.take(&known.id, (1, 3), &Heard::Silence, 1_002).map(|(call, _)| call),
+            Some(known.clone())
+        );
         keep(&known);
         known.head.version += 1;
         recent.written(&known, true, 1_001);
-        assert_eq!(recent.take(&known.id, (1, 3), 1_002), None);
+        assert_eq!(recent.take(&known.id, (1, 3), &Heard::Silence, 1_002), None);
 
         for (turn, at) in [((1, 2), 1_001), ((1, 4), 1_001), ((2, 3), 1_001), ((1, 3), 1_000 + FRESH)] {
             keep(&known);
-            assert_eq!(recent.take(&known.id, turn, at), None, "{turn:?} at {at}");
+            assert_eq!(recent.take(&known.id, turn, &Heard::Silence, at), None, "{turn:?} at {at}");
         }
         // A callback that was written after the turn and is heard of before it.
         let answered = known.clone();
         known.head.version += 1;
         recent.keep(&known, None, 1_000);
         keep(&answered);
-        assert_eq!(recent.take(&known.id, (1, 3), 1_001), Some((known.clone(), talk.clone())));
+        assert_eq!(
+            recent.take(&known.id, (1, 3), &Heard::Silence, 1_001),
+            Some((known.clone(), talk.clone()))
+        );
         known.body.dialogue.turn = 4;
         known.head.version += 1;
         keep(&known);
-        assert_eq!(recent.take(&known.id, (1, 3), 1_001), None, "it was answered elsewhere");
+        assert_eq!(recent.take(&known.id, (1, 3), &Heard::Silence, 1_001), None, "it was answered elsewhere");
     }
 }

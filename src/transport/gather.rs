@@ -102,7 +102,7 @@ impl Transport {
             let call = self.store.recent(id).filter(|call| call.body.dialogue.turn == 0)?;
             (call, Talk { next: turn, token: token(), lines: Vec::new() })
         } else {
-            self.store.begun(id, turn)?
+            self.store.begun(id, turn, heard)?
         };
         if over(&call, turn.0, sid) {
             return None;
@@ -126,16 +126,23 @@ impl Transport {
         deadline: Instant,
     ) -> Answer {
         let mut seen: Option<Box<Call>> = None;
-        if let Some((resumed, token)) = begun {
-            match self
-                .run(id, sid, turn, resumed, Try { token, give_up: false, asked: false }, deadline)
-                .await
-            {
-                Answer::Again => {}
+        let mut token = token();
+        // The request after a bridge line does not say again what was heard. Where this node began the turn and Redis does
+        // not know yet, it does.
+        let mut heard = heard;
+        if !matches!(heard, Heard::Speech { .. } | Heard::Keys { .. })
+            && let Some(said) = self.store.said(id, turn)
+        {
+            heard = said;
+        }
+        if let Some((resumed, own)) = begun {
+            let taken = Try { token: own.clone(), give_up: false, asked: false };
+            match self.run(id, sid, turn, resumed, taken, deadline).await {
+                // By the same token: a lease that it got meanwhile is ours.
+                Answer::Again => token = own,
                 answer => return answer,
             }
         }
-        let token = token();
         loop {
             let lease =
                 self.store.turn_begin(id, turn, &heard, self.timing.lease, &token, patience_over).await;

@@ -377,3 +377,24 @@ async fn a_turn_is_taken_on_what_stands_though_this_node_has_a_copy() {
     let ending = world.load(&call).await.body.dialogue.ending.expect("it ended");
     assert_eq!(ending.reason, "message_left");
 }
+
+#[tokio::test]
+async fn who_wants_no_more_calls_is_heard_though_the_copy_is_old() {
+    let world = World::start().await;
+    let other = world._redis.store(Clock::System).await;
+    let call = world.answered(Some(Voicemail::Message)).await;
+    let says = async |n, words: &str| {
+        let said = [("SpeechResult", words), ("Confidence", "0.95")];
+        world.twilio_asks(&world.transport.urls.turn(&call.id, 1, n), &said).await.1
+    };
+    let silence = world.twilio_asks(&world.transport.urls.turn(&call.id, 1, 1), &[]).await.1;
+    assert!(silence.contains("<Gather"), "{silence}");
+    // Another node is told that it is a machine, and that the leg is over.
+    let now = world.load(&call).await;
+    let leg = Leg { attempt: 1, sid: "CA1".into() };
+    let over =
+        Event::HungUp { leg: leg.clone(), cause: HangUpCause::Completed, code: None, duration_s: Some(9) };
+    elsewhere(&other, now, vec![Event::AnsweredBy(leg, "machine_end_beep".into()), over]).await;
+    says(2, "please never call me again").await;
+    assert!(world.load(&call).await.body.opted_out, "the wish counts whatever came in between");
+}

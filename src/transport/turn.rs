@@ -11,7 +11,7 @@ use crate::domain::call::{Call, Event, Leg, Phase, State};
 use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::CallId;
 use crate::domain::phone;
-use crate::domain::talk::{Act, Dialogue, Heard, Line, Turn, is_machine};
+use crate::domain::talk::{Act, Dialogue, Heard, Line, Note, Turn, is_machine};
 use crate::store::{Committed, Resumed, StoreError, Talk};
 use crate::transport::Transport;
 use crate::transport::gather::Answer;
@@ -62,7 +62,7 @@ impl Transport {
                 tracing::error!(call_id = %id, "the call's agent does not exist on this node");
                 return Answer::Over;
             }
-            _ => return Answer::NotYet { call: Some(Box::new(call)) },
+            _ => return not_yet(call, asked),
         };
         // The request for a machine's turn does not say again what was detected; the record does.
         if let (Heard::Machine { kind }, State::InProgress { answered_by: Some(known), .. }) =
@@ -73,7 +73,7 @@ impl Transport {
         let now = self.clock.now();
         let call = Arc::new(call);
         let Ok(times) = self.times_of(&call).await else {
-            return Answer::NotYet { call: Some(Box::new(Arc::unwrap_or_clone(call))) };
+            return not_yet(Arc::unwrap_or_clone(call), asked);
         };
         let answered_by = match &call.state {
             State::InProgress { answered_by, .. } => answered_by.as_deref(),
@@ -120,10 +120,9 @@ impl Transport {
                 }
                 self.commit_turn(call, sid, taken, hold, asked, lines, &agent.definition.version).await
             }
-            Err(failure) if failure.kind == FailureKind::Lost && !asked => Answer::Again,
             Err(failure) => {
                 tracing::warn!(call_id = %id, %failure, "a turn gave no result on this node");
-                Answer::NotYet { call: Some(Box::new(call)) }
+                not_yet(call, asked)
             }
         }
     }
@@ -155,6 +154,7 @@ impl Transport {
         let Hold { turn, token, .. } = *hold;
         let leg = Leg { attempt: turn.0, sid: sid.to_owned() };
         let acts = taken.acts.clone();
+        let wish = taken.notes.iter().any(|note| matches!(note, Note::OptedOut { .. }));
         fault::point("turn_before_commit");
         let began = std::time::Instant::now();
         for _ in 0..COMMIT_TRIES {
@@ -180,8 +180,9 @@ impl Transport {
                     self.effects.perform(&call, effects).await;
                     return Answer::Acts { call, turn, acts };
                 }
-                // What was heard is answered by what was known then, unless that was old.
-                Ok(Committed::Conflict(theirs)) if !asked && !same_talk(&call, &theirs) => {
+                // What was heard is answered by what was known then, unless that was old. Who wants no more calls is heard
+                // by whatever is known.
+                Ok(Committed::Conflict(theirs)) if !asked && !wish && !same_talk(&call, &theirs) => {
                     return Answer::Again;
                 }
                 Ok(Committed::Conflict(theirs)) => call = *theirs,
@@ -209,6 +210,12 @@ impl Transport {
             }
         }
     }
+}
+
+/// The turn gave nothing. One that was begun from a copy is asked for: Redis does not know yet what was heard, and the
+/// request that a bridge line brings does not say it again.
+fn not_yet(call: Call, asked: bool) -> Answer {
+    if asked { Answer::NotYet { call: Some(Box::new(call)) } } else { Answer::Again }
 }
 
 /// Would the turn have been taken alike on this record? Its end may have come meanwhile: what was said counts all the same.

@@ -22,15 +22,19 @@ impl Change {
         if self.call.phase() == Phase::WrapUp && leg.attempt == self.call.body.attempt {
             return self.late_words(turn, now);
         }
-        if !self.own_leg_or_past(leg)? {
-            // The attempt is over and another comes: of its last words only the wish not to be called counts.
+        let over = self.call.phase() == Phase::Ended;
+        if over || !self.own_leg_or_past(leg)? {
+            // The attempt is over, and perhaps another comes: of its last words only the wish not to be called counts.
             let wish = turn
                 .notes
                 .into_iter()
                 .find_map(|n| if let Note::OptedOut { words } = n { Some(words) } else { None });
             let words = wish.ok_or(Stale)?;
             self.opted_out(words, rules, now)?;
-            self.lines.extend(turn.lines);
+            // Of a call that has ended the transcript is in the archive already.
+            if !over {
+                self.lines.extend(turn.lines);
+            }
             return Ok(());
         }
         if turn.n != self.call.body.dialogue.turn {

@@ -273,6 +273,19 @@ fn a_cancel_before_the_sid_is_known_hangs_up_when_it_is() {
 }
 
 #[test]
+fn who_wants_no_more_calls_is_heard_though_the_call_is_over() {
+    let over =
+        after(waiting(), [started(), Event::Answered(leg(1)), hung_up(HangUpCause::Completed), concluded()]);
+    assert_eq!(over.phase(), Phase::Ended);
+    let mut change = over.clone().change();
+    assert!(change.apply(turn(0), &rules(), NOW).is_err(), "other words come too late");
+    let (call, effects) =
+        effects_of(over, turn_with(0, Vec::new(), vec![Note::OptedOut { words: "stop".into() }]));
+    assert!(call.body.opted_out);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Suppress { .. })), "{effects:?}");
+}
+
+#[test]
 fn nobody_looks_again_at_a_call_that_was_cancelled_and_is_over() {
     let mut change = after(waiting(), [Event::Cancel]).change();
     assert_eq!(change.call.phase(), Phase::Ended);

@@ -18,6 +18,9 @@ if #ARGV > 6 then
   -- A server that was put in the place of another may lack some: the turn begins anew from what is left.
   if known < first then return 0 end
   for i = 7 + known - first, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+  -- Of a call that has ended meanwhile the turn goes after its time, and so does this.
+  local left = redis.call('PTTL', KEYS[1])
+  if left > 0 then redis.call('PEXPIRE', KEYS[2], left) end
 end
 redis.call('HSET', KEYS[1], 'until', now + tonumber(ARGV[3]))
 return 1

@@ -44,6 +44,13 @@ pub(super) enum Manners {
     Poisoned,
 }
 
+impl Manners {
+    /// What they refuse stays refused: however long it takes until each event had its one attempt.
+    pub(super) fn refuse_for_good(self) -> bool {
+        matches!(self, Self::Poisoned | Self::Status(410, _))
+    }
+}
+
 /// One request that came.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {

@@ -219,7 +219,7 @@ async fn receivers_of_every_kind_for_an_hour() {
     let over = || began.elapsed() >= HOUR / FASTER;
     until("the hour to be over", PATIENCE, || async { over().then_some(()) }).await;
     for one in &all[..bad] {
-        if !matches!(one.rude.manners(), Manners::Poisoned) {
+        if !one.rude.manners().refuse_for_good() {
             one.rude.set(Manners::Good).await;
         }
     }
@@ -283,7 +283,7 @@ async fn receivers_of_every_kind_for_an_hour() {
     }
 
     // What was parked is sent again on request, under its own id.
-    for one in all.iter().filter(|one| matches!(one.rude.manners(), Manners::Poisoned)) {
+    for one in all.iter().filter(|one| one.rude.manners().refuse_for_good()) {
         one.rude.set(Manners::Good).await;
     }
     for id in &parked {
