@@ -288,6 +288,7 @@ async fn run(bed: &Bed, steps: &[Step]) -> Result<(), TestCaseError> {
                 let Some(copy) = model.copies.get(&(*worker, *i)).cloned() else { continue };
                 bed.store.put_back(&[&copy]).await.expect("redis answers");
                 if model.same_epoch(&copy, *i) && model.truth[*i].phase() == Phase::Queued {
+                    model.truth[*i].head.epoch += 1;
                     model.held.remove(i);
                 }
             }
