@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::process::{Child, Command};
 
-/// A running server. Dropping it closes its keeper's input, by which the server ends ([`KEEPER`]).
+/// A running server. Dropping it closes its keeper's input, by which the server ends (`KEEPER`).
 #[derive(Debug)]
 pub struct OwnRedis {
     child: Child,
