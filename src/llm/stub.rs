@@ -14,6 +14,7 @@ use axum::routing::any;
 use futures::{StreamExt, stream};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::{Flavor, Model, ModelConfig};
 
@@ -34,6 +35,8 @@ pub(crate) enum Step {
     Stall(&'static str),
     /// A plain answer.
     Plain(u16, Vec<(&'static str, &'static str)>, Value),
+    /// Tells the first that it was asked, waits for the second, and then does this.
+    Held(Arc<Notify>, Arc<Notify>, Box<Step>),
 }
 
 /// A request as it came.
@@ -113,14 +116,19 @@ async fn answer(State(stub): State<Stub>, uri: Uri, headers: HeaderMap, body: By
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let path = uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     stub.seen.lock().expect("lock").push(Seen { path, headers, body });
-    let step = stub.script.lock().expect("lock").pop_front();
+    let mut step = stub.script.lock().expect("lock").pop_front();
+    if let Some(Step::Held(asked, go, held)) = step {
+        asked.notify_one();
+        go.notified().await;
+        step = Some(*held);
+    }
     match step.unwrap_or(Step::Plain(500, vec![], json!({"error": {"code": "script_is_over"}}))) {
         Step::Say(text) => sse(words(text), Some("stop"), End::Done),
         Step::Call(text, calls) => sse([words(text), tools(&calls)].concat(), Some("tool_calls"), End::Done),
         Step::Cut(text) => sse(words(text), None, End::Break),
         Step::Garbled(text) => sse(words(text), None, End::Garbled),
         Step::Stall(text) => sse(words(text), None, End::Never),
-        Step::Hang => std::future::pending().await,
+        Step::Hang | Step::Held(..) => std::future::pending().await,
         Step::Plain(status, headers, body) => {
             let mut response = Response::builder().status(status);
             for (name, value) in headers {

@@ -25,19 +25,22 @@ use crate::domain::disposition::{Disposition, Ending};
 use crate::domain::ids::{CampaignId, Shard};
 use crate::domain::phone::Phone;
 use crate::domain::talk::Dialogue;
-use crate::llm::stub::Stub;
+use crate::llm::stub::{Step, Stub};
 use crate::store::testing::TestRedis;
 use crate::store::{Account, Ask, Caller, Committed, Feedback};
 use crate::transport::{TurnTiming, router};
 
 const BASE: &str = "https://calls.example.com";
 
+#[path = "copy_tests.rs"]
+mod copies;
+
 /// A form that the carrier was sent, field by field.
 type Form = Vec<(String, String)>;
 
 /// A transport whose carrier notes each form it is sent.
 struct World {
-    _redis: TestRedis,
+    redis: TestRedis,
     transport: Transport,
     told: Arc<Mutex<Vec<Form>>>,
 }
@@ -48,6 +51,12 @@ fn token() -> SecretString {
 
 impl World {
     async fn start() -> Self {
+        Self::with(Vec::new()).await.0
+    }
+
+    /// With a model that follows a script.
+    async fn with(script: Vec<Step>) -> (Self, Stub) {
+        let (stub, model) = Stub::start(script).await;
         let redis = TestRedis::start().await;
         let store = redis.store(Clock::System).await;
         let told: Arc<Mutex<Vec<_>>> = Arc::default();
@@ -73,7 +82,7 @@ impl World {
         let effects = Effects { store: store.clone(), twilio, urls: urls.clone(), rules: Arc::clone(&rules) };
         let transport = Transport {
             store,
-            model: Stub::start(vec![]).await.1,
+            model,
             agents: Arc::new(Book::embedded().unwrap()),
             default_agent: "interview".into(),
             effects,
@@ -89,7 +98,7 @@ impl World {
             clock: Clock::System,
             tasks: TaskTracker::new(),
         };
-        Self { _redis: redis, transport, told }
+        (Self { redis, transport, told }, stub)
     }
 
     /// An answered call of a campaign with this policy; its greeting has been spoken.
@@ -117,19 +126,8 @@ impl World {
         }
     }
 
-    /// A signed request of Twilio's to a URL of ours; answers status and body.
     async fn twilio_asks(&self, url: &str, more: &[(&str, &str)]) -> (u16, String) {
-        let url = url.split('#').next().unwrap();
-        let mut form = vec![("AccountSid".to_owned(), "AC1".to_owned()), ("CallSid".into(), "CA1".into())];
-        form.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
-        let request = Request::post(url.strip_prefix(BASE).unwrap())
-            .header("x-twilio-signature", signature::sign(&token(), url, &form))
-            .body(HttpBody::from(serde_urlencoded::to_string(&form).unwrap()))
-            .unwrap();
-        let answer = router(self.transport.clone()).oneshot(request).await.unwrap();
-        let status = answer.status().as_u16();
-        let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        asks(&self.transport, url, more).await
     }
 
     async fn detected(&self, call: &Call, kind: &str) -> Call {
@@ -147,6 +145,21 @@ impl World {
         let told = std::mem::take(&mut *self.told.lock().unwrap());
         told.into_iter().flatten().filter(|(k, _)| k == name).map(|(_, v)| v).collect()
     }
+}
+
+/// A signed request of Twilio's to a URL of ours; answers status and body.
+async fn asks(transport: &Transport, url: &str, more: &[(&str, &str)]) -> (u16, String) {
+    let url = url.split('#').next().unwrap();
+    let mut form = vec![("AccountSid".to_owned(), "AC1".to_owned()), ("CallSid".into(), "CA1".into())];
+    form.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+    let request = Request::post(url.strip_prefix(BASE).unwrap())
+        .header("x-twilio-signature", signature::sign(&token(), url, &form))
+        .body(HttpBody::from(serde_urlencoded::to_string(&form).unwrap()))
+        .unwrap();
+    let answer = router(transport.clone()).oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
 #[tokio::test]
@@ -273,128 +286,4 @@ async fn nobody_who_talks_is_sent_to_a_machine_turn() {
     let over = Ending::new(Disposition::Completed, "done");
     assert!(!waits("machine_end_beep", &|c| c.body.dialogue.ending = Some(over.clone())));
     assert!(!leaves_message(&call, "CA1", Voicemail::Message), "nothing was detected yet");
-}
-
-/// Another node's write.
-async fn elsewhere(store: &crate::store::Store, call: Call, events: Vec<Event>) -> Call {
-    let mut change = call.change();
-    for event in events {
-        change.apply(event, &Rules::default(), Clock::System.now()).unwrap();
-    }
-    match store.commit(change, None).await.unwrap() {
-        Committed::Done(call, _) => *call,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
-async fn what_another_node_wrote_counts_though_this_one_has_a_copy() {
-    let world = World::start().await;
-    let other = world._redis.store(Clock::System).await;
-    let call = world.answered(Some(Voicemail::Continue)).await;
-    let says = async |attempt, status: &str| {
-        let url = world.transport.urls.status(&call.id, attempt);
-        world.twilio_asks(&url, &[("CallStatus", status)]).await.0
-    };
-    assert_eq!(says(1, "ringing").await, 204);
-    let copy = world.transport.store.recent(&call.id).expect("read a moment ago");
-    assert_eq!(copy, world.load(&call).await);
-
-    // It moved on within its attempt: the copy is refused and the record written to.
-    let leg = Leg { attempt: 1, sid: "CA1".into() };
-    elsewhere(&other, copy, vec![Event::RecordingStarted { recording: "RE1".into() }]).await;
-    let now = world.detected(&call, "human").await;
-    assert!(now.body.recording.is_some());
-    assert!(matches!(&now.state, State::InProgress { answered_by: Some(kind), .. } if kind == "human"));
-    assert_eq!(world.transport.store.recent(&call.id), Some(now.clone()));
-
-    // Another attempt was begun: by the copy its callbacks are stale, and it is no proof.
-    let missed = Event::HungUp { leg, cause: HangUpCause::NoAnswer, code: None, duration_s: None };
-    let mut again = now;
-    again.state = State::Ringing { sid: "CA1".into() };
-    let waits = elsewhere(&other, again, vec![missed]).await;
-    assert_eq!((waits.phase(), waits.body.attempt), (Phase::Queued, 2));
-    let dial = Event::DialStarted { caller: "+14155550199".into(), evidence: None };
-    let leg = Leg { attempt: 2, sid: "CA1".into() };
-    elsewhere(&other, waits, vec![dial, Event::Accepted(leg)]).await;
-    assert_eq!(says(2, "ringing").await, 204);
-    assert_eq!(world.load(&call).await.phase(), Phase::Ringing);
-
-    // It ended and was erased elsewhere: what comes late finds nobody, and writes nobody.
-    let over = Event::HungUp {
-        leg: Leg { attempt: 2, sid: "CA1".into() },
-        cause: HangUpCause::Completed,
-        code: None,
-        duration_s: Some(1),
-    };
-    let concluded = Event::Concluded {
-        artefacts: Vec::new(),
-        outcome: None,
-        adversarial_score: None,
-        employment_gaps: None,
-    };
-    let mut ended = elsewhere(&other, world.load(&call).await, vec![over, concluded]).await;
-    ended.head.due = 0;
-    assert!(other.erase_ended(&ended, &[]).await.unwrap());
-    assert!(world.transport.store.recent(&call.id).is_some(), "this node was not told");
-    assert_eq!(says(2, "in-progress").await, 404);
-    assert_eq!(world.transport.store.load(&call.id).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn a_turn_is_taken_on_what_stands_though_this_node_has_a_copy() {
-    let world = World::start().await;
-    let other = world._redis.store(Clock::System).await;
-    let call = world.answered(Some(Voicemail::Message)).await;
-    // Nothing is heard: the agent asks whether somebody is there.
-    let silence = async |n| world.twilio_asks(&world.transport.urls.turn(&call.id, 1, n), &[]).await.1;
-    let first = silence(1).await;
-    assert!(first.contains("<Gather"), "{first}");
-    let second = silence(2).await;
-    assert!(second.contains("<Gather") && second != first, "{second}");
-    assert_eq!(world.load(&call).await.body.dialogue.turn, 3);
-    assert_eq!(
-        world.transport.store.transcript(&call.id).await.unwrap().len(),
-        4,
-        "silence and words, twice"
-    );
-    assert_eq!(silence(2).await, second, "asked again it is answered again");
-
-    // A recording that began meanwhile changes nothing of the talk.
-    let now = world.load(&call).await;
-    elsewhere(&other, now, vec![Event::RecordingStarted { recording: "RE1".into() }]).await;
-    let url = world.transport.urls.turn(&call.id, 1, 3);
-    let low = [("SpeechResult", "mumble"), ("Confidence", "0.1")];
-    assert!(world.twilio_asks(&url, &low).await.1.contains("<Gather"));
-    let now = world.load(&call).await;
-    assert_eq!((now.body.dialogue.turn, now.body.recording.is_some()), (4, true));
-
-    // That it is a machine was told to another node: it gets its message.
-    let leg = Leg { attempt: 1, sid: "CA1".into() };
-    elsewhere(&other, now, vec![Event::AnsweredBy(leg, "machine_end_beep".into())]).await;
-    let last = silence(4).await;
-    assert!(last.ends_with("<Hangup/></Response>"), "{last}");
-    let ending = world.load(&call).await.body.dialogue.ending.expect("it ended");
-    assert_eq!(ending.reason, "message_left");
-}
-
-#[tokio::test]
-async fn who_wants_no_more_calls_is_heard_though_the_copy_is_old() {
-    let world = World::start().await;
-    let other = world._redis.store(Clock::System).await;
-    let call = world.answered(Some(Voicemail::Message)).await;
-    let says = async |n, words: &str| {
-        let said = [("SpeechResult", words), ("Confidence", "0.95")];
-        world.twilio_asks(&world.transport.urls.turn(&call.id, 1, n), &said).await.1
-    };
-    let silence = world.twilio_asks(&world.transport.urls.turn(&call.id, 1, 1), &[]).await.1;
-    assert!(silence.contains("<Gather"), "{silence}");
-    // Another node is told that it is a machine, and that the leg is over.
-    let now = world.load(&call).await;
-    let leg = Leg { attempt: 1, sid: "CA1".into() };
-    let over =
-        Event::HungUp { leg: leg.clone(), cause: HangUpCause::Completed, code: None, duration_s: Some(9) };
-    elsewhere(&other, now, vec![Event::AnsweredBy(leg, "machine_end_beep".into()), over]).await;
-    says(2, "please never call me again").await;
-    assert!(world.load(&call).await.body.opted_out, "the wish counts whatever came in between");
 }

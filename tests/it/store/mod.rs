@@ -219,6 +219,7 @@ scenarios! {
     waits::a_callback_is_a_call_of_its_campaign,
     speech::a_turn_is_leased_resumed_and_answered_once,
     speech::the_next_turn_is_begun_without_asking,
+    speech::what_is_journaled_late_does_not_stay,
     speech::the_first_turn_is_whose_commit_comes_first,
     rate::moments_are_spaced_by_the_rate,
     rate::a_campaign_and_a_number_have_a_rate_of_their_own,

@@ -1,10 +1,10 @@
 //! A turn's lease.
 
-use carillon::domain::call::{Call, Event};
+use carillon::domain::call::{Call, Event, HangUpCause, Phase};
 use carillon::domain::talk::{Dialogue, Heard, Turn};
 use carillon::store::{Committed, Resumed, TurnLease};
 
-use super::{Bed, LONG, leg};
+use super::{Bed, LONG, key, leg};
 
 fn said(text: &str) -> Heard {
     Heard::Speech { text: text.into(), confidence: None }
@@ -130,4 +130,29 @@ pub(super) async fn the_first_turn_is_whose_commit_comes_first(bed: &Bed) {
     assert!(matches!(commit(&call, 0, "b").await, Committed::Conflict(_)), "it is spoken");
     assert!(matches!(commit(&greeted, 1, "b").await, Committed::Lost), "the next is not anybody's");
     assert!(matches!(commit(&greeted, 1, "a").await, Committed::Done(..)));
+}
+
+/// A tool call that is journaled when the call is over already goes when the call goes.
+pub(super) async fn what_is_journaled_late_does_not_stay(bed: &Bed) {
+    let call = bed.started(&bed.claimed(&bed.call(1, None)).await).await;
+    let call = bed.done_by(&call, Event::Answered(leg(&call))).await;
+    let lease = bed.store.turn_begin(&call.id, (1, 0), &said("here"), LONG, "a", false).await;
+    assert!(matches!(lease, Ok(TurnLease::Taken(_))));
+    let hold = async |first, entry: &str| {
+        let entries = (first, vec![entry.to_owned()]);
+        bed.store.turn_hold(&call.id, (1, 0), "a", LONG, &said("here"), entries).await.expect("redis answers")
+    };
+    assert!(hold(0, "1").await);
+    let ttl = async || bed.redis.cmd(&["PTTL", &key("JOURNAL", &call.id)]).await.int();
+    assert_eq!(ttl().await, -1, "of a call that goes on it stays");
+    let over = HangUpCause::Completed;
+    let over = Event::HungUp { leg: leg(&call), cause: over, code: None, duration_s: Some(1) };
+    let call = bed.done_by(&call, over).await;
+    let (artefacts, outcome) = (Vec::new(), None);
+    let told = Event::Concluded { artefacts, outcome, adversarial_score: None, employment_gaps: None };
+    let call = bed.done_by(&call, told).await;
+    assert_eq!(call.phase(), Phase::Ended);
+    bed.redis.cmd(&["DEL", &key("JOURNAL", &call.id)]).await;
+    assert!(hold(0, "1").await);
+    assert!((1..=172_800_000).contains(&ttl().await), "{}", ttl().await);
 }
