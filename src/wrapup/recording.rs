@@ -79,20 +79,22 @@ impl WrapUp {
     }
 
     async fn fetch(&self, call: &Call, sid: &str, key: &str) -> Fetched {
-        // An earlier try that failed may have come as far as the put: an object exists only whole. One whose node died
-        // left no trace here: then the carrier is asked first, which mostly has it still.
-        let tried = call.body.setbacks > 0;
-        if tried && let Some(known) = self.stored(call, key).await {
+        // The carrier is asked first, which mostly has it. What is not there is not there yet, or an earlier try came as far
+        // as the put, and perhaps further, before it failed or its node died: an object exists only whole. Who tries for the
+        // third time asks S3 first, so that nothing long is fetched again and again for a deletion that fails.
+        let tries = call.body.setbacks;
+        if tries > 1
+            && let Some(known) = self.stored(call, key).await
+        {
             return known;
         }
         let media = match self.twilio.recording_media(sid).await {
             Ok(media) => media,
             Err(error) => {
                 tracing::info!(call_id = %call.id, %error, "the recording cannot be fetched yet");
-                let gone = error.is_absent();
-                return match gone && !tried {
-                    true => self.stored(call, key).await.unwrap_or(Fetched::Absent),
-                    false if gone => Fetched::Absent,
+                return match error.is_absent() {
+                    true if tries == 1 => self.stored(call, key).await.unwrap_or(Fetched::Absent),
+                    true => Fetched::Absent,
                     false => Fetched::Later,
                 };
             }

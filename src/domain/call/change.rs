@@ -31,6 +31,8 @@ pub struct Timings {
     pub lookups: u32,
     /// How soon a hang-up that was asked for is checked.
     pub hang_up_watch: Millis,
+    /// From the word that a recording is ready to the first try to fetch it: the carrier may still answer 404.
+    pub media_wait: Millis,
     /// The longest a call may last.
     pub max_call: Millis,
 }
@@ -45,6 +47,7 @@ impl Default for Timings {
             lookup_for: 2 * MINUTE,
             lookups: 3,
             hang_up_watch: 10 * SECOND,
+            media_wait: 2 * SECOND,
             max_call: 15 * MINUTE,
         }
     }
@@ -64,6 +67,7 @@ impl Timings {
             lookup_for: by(self.lookup_for, 3 * SECOND),
             lookups: self.lookups,
             hang_up_watch: by(self.hang_up_watch, SECOND),
+            media_wait: by(self.media_wait, 50),
             max_call: self.max_call,
         }
     }

@@ -57,7 +57,7 @@ impl Change {
             E::OptedOut { words } => self.opted_out(words, rules, now),
             E::Cancel => self.cancel(rules, now),
             E::RecordingStarted { recording } => self.recording_started(recording),
-            E::RecordingReady { recording } => self.recording_ready(recording, now),
+            E::RecordingReady { recording } => self.recording_ready(recording, rules, now),
             E::StraysDeleted => self.strays_deleted(now),
             E::ArtefactAdded { artefact } => self.artefact_added(artefact, now),
         }

@@ -183,7 +183,12 @@ impl Change {
         Ok(())
     }
 
-    pub(super) fn recording_ready(&mut self, recording: String, now: Millis) -> Result<(), Stale> {
+    pub(super) fn recording_ready(
+        &mut self,
+        recording: String,
+        rules: &Rules,
+        now: Millis,
+    ) -> Result<(), Stale> {
         let body = &mut self.call.body;
         if body.stray_recordings.contains(&recording) {
             return Err(Stale);
@@ -207,7 +212,7 @@ impl Change {
             }
         }
         if self.call.phase() == Phase::Ended {
-            self.call.head.due = now;
+            self.call.head.due = now + rules.timings.media_wait;
             self.call.body.setbacks = 0;
         }
         Ok(())
@@ -279,7 +284,7 @@ impl Change {
         self.end(ending, now);
         self.call.body.setbacks = 0;
         match self.call.body.recording.as_ref().map(|r| r.status) {
-            Some(RecordingStatus::Ready) => self.call.head.due = now,
+            Some(RecordingStatus::Ready) => self.call.head.due = now + rules.timings.media_wait,
             // Its callback is on its way, or lost: then the carrier is asked.
             Some(RecordingStatus::Running) => self.call.head.due = now + rules.timings.talk_watch,
             _ => {}
