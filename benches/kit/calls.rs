@@ -65,7 +65,12 @@ pub(crate) struct Maker {
 
 impl Maker {
     pub(crate) fn new() -> Self {
-        Self { next: 0, by_shard: vec![VecDeque::new(); usize::from(SHARDS)] }
+        Self::after(0)
+    }
+
+    /// With numbers that come after the `n`-th.
+    pub(crate) fn after(n: u64) -> Self {
+        Self { next: n, by_shard: vec![VecDeque::new(); usize::from(SHARDS)] }
     }
 
     /// A call to `e164`, not handed in.

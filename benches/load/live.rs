@@ -41,14 +41,14 @@ fn sid_of(n: u64) -> String {
     format!("CA{n:032x}")
 }
 
-/// So many calls of one campaign, dialed and answered.
-pub(crate) async fn talks(store: &Store, campaign: &CampaignId, count: usize) -> Vec<Talk> {
-    let mut maker = Maker::new();
+/// So many calls of one campaign, dialed and answered; numbers and sids come after the `after`-th.
+pub(crate) async fn talks(store: &Store, campaign: &CampaignId, after: u64, count: usize) -> Vec<Talk> {
+    let mut maker = Maker::after(after);
     let batches: Vec<(u64, Shard, Vec<Call>)> = (0..count.div_ceil(BATCH))
         .map(|i| {
             let shard = Shard(u16::try_from(i % 64).unwrap_or(0));
             let size = BATCH.min(count - i * BATCH);
-            ((i * BATCH) as u64, shard, maker.of_shard(store, shard, size, Some(campaign)))
+            (after + (i * BATCH) as u64, shard, maker.of_shard(store, shard, size, Some(campaign)))
         })
         .collect();
     // Of one shard a batch at a time, so that each claims what it put there.
