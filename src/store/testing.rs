@@ -9,6 +9,12 @@ use secrecy::SecretBox;
 use crate::base::clock::Clock;
 use crate::store::{RedisConfig, Store};
 
+// The same as the integration tests': not from the range of outgoing connections, in which one that tries a port may be
+// given that very port and talk to itself.
+#[allow(dead_code)]
+#[path = "../../tests/it/support/ports.rs"]
+mod ports;
+
 /// A running server.
 pub(crate) struct TestRedis {
     child: Child,
@@ -31,8 +37,7 @@ impl TestRedis {
 
     fn launch() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
-        let port = free.expect("a free port").port();
+        let port = ports::stable();
         let child = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--dir")

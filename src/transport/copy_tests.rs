@@ -111,13 +111,14 @@ async fn a_turn_is_taken_on_what_stands_though_this_node_has_a_copy() {
 /// script. No renewal tells Redis of the turn by itself.
 async fn agreed(script: Vec<Step>, hold: Duration) -> (World, Stub, Call, String) {
     let (mut world, stub) = World::with(script).await;
-    world.transport.timing = TurnTiming { hold, lease: 3_600_000, ..TurnTiming::default() };
+    world.transport.timing.lease = 3_600_000;
     let mut agreed = world.answered(None).await.change();
     agreed.call.body.dialogue.consent = Some(true);
     let Ok(Committed::Done(call, _)) = world.transport.store.commit(agreed, None).await else { panic!() };
     let silence = world.twilio_asks(&world.transport.urls.turn(&call.id, 1, 1), &[]).await.1;
     assert!(silence.contains("<Gather"), "{silence}");
     let url = world.transport.urls.turn(&call.id, 1, 2);
+    world.transport.timing.hold = hold;
     (world, stub, *call, url)
 }
 

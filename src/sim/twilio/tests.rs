@@ -92,9 +92,11 @@ async fn mistakes_and_credentials() {
 
 #[tokio::test]
 async fn calls_per_second_queue_and_concurrency_refuses() {
+    // Places of the queue are two seconds apart, and who does not answer rings for a minute: time for three requests.
     let tune = |c: &mut SimConfig| {
-        c.max_cps = 20.0;
+        c.max_cps = 0.5;
         c.max_concurrent = 3;
+        c.speed = 1.0;
     };
     let w = world(tune, interview).await;
     let mut queued = Vec::new();
@@ -219,11 +221,14 @@ async fn a_live_call_is_redirected_and_hung_up() {
         _ => StatusCode::NO_CONTENT.into_response(),
     };
     let w = world(|c| c.speed = 20.0, script).await;
+    // Of somebody who lets it ring, so that there is time.
+    let (_, json) = w.create(&w.number(Kind::NoAnswer), &[]).await.expect("an answer");
+    let path = format!("/Calls/{}.json", json["sid"].as_str().expect("a sid"));
+    let early = w.rest("POST", &path, &[("Url", "https://carillon.example/moved")]).await.expect("an answer");
+    assert_eq!((early.0, early.1["code"].as_u64()), (400, Some(21220)));
     let (_, json) = w.create(&w.number(Kind::Cooperative), &[]).await.expect("an answer");
     let sid = json["sid"].as_str().expect("a sid").to_owned();
     let path = format!("/Calls/{sid}.json");
-    let early = w.rest("POST", &path, &[("Url", "https://carillon.example/moved")]).await.expect("an answer");
-    assert_eq!((early.0, early.1["code"].as_u64()), (400, Some(21220)));
     let said = |text: &'static str| {
         let sid = sid.clone();
         w.sim.ledger().until(move |b| b.leg(&sid)?.heard.iter().any(|h| h.text == text).then_some(()))

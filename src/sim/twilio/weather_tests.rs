@@ -10,7 +10,7 @@ use crate::sim::people::{Kind, Role};
 #[tokio::test]
 async fn calls_above_the_rate_queue_and_say_so() {
     let w = world(|_| {}, interview).await;
-    w.sim.controls().change(|s| s.max_cps = Some(4.0)).expect("it can be used");
+    w.sim.controls().change(|s| s.max_cps = Some(0.5)).expect("it can be used");
     let mut waits = Vec::new();
     for i in 0..4 {
         let to = w.sim.world().number(Kind::Busy, i);

@@ -62,7 +62,8 @@ async fn a_number_calls_so_often_a_day_and_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_that_nobody_answers_rests() {
-    let mut fleet = Fleet::start(config(60.0, &[])).await;
+    // It rests for ten minutes of this test.
+    let mut fleet = Fleet::start(config(60.0, &[("TIME_SCALE", "6")])).await;
     let shunned = CALLERS[1];
     fleet
         .sim

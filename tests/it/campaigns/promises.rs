@@ -72,7 +72,8 @@ async fn a_callback_comes_when_it_was_asked_for() {
     let late = i64::try_from(second.0).expect("a date") - at.as_millisecond();
     println!("\n== a callback asked for in speech ==\n{line:?} → {asked}; called {late} ms after it");
     assert!(late >= 0, "not before it was asked for");
-    assert!(late < 5_000, "and soon after it: {late} ms");
+    // Not a schedule's next look a minute later; a busy machine takes its time.
+    assert!(late < 30_000, "and soon after it: {late} ms");
     in_state(&fleet, &id, "completed", Duration::from_secs(90)).await;
     in_order(&mut fleet).await;
 }

@@ -2,8 +2,6 @@
 //! the carrier's ledger tells how fast, how many at once, for whom, and when an urgent call came.
 
 use std::collections::HashMap;
-use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use carillon::sim::SimConfig;
@@ -92,7 +90,6 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
     for id in &campaigns {
         command(&fleet, id, "start").await;
     }
-    let lag = Lag::watch(&fleet);
     let mut waits = Vec::new();
     for i in 0..3_u32 {
         let so_far = WARM_UP + DIALS * (i as usize + 1) / 4;
@@ -148,14 +145,13 @@ async fn three_campaigns_share_the_rate_by_their_weights() {
     }
     in_order(&mut fleet).await;
     peak_live = peak_live.max(fleet.sim.ledger().tempo(1_000).peak_live);
-    let (over, late) = lag.over(&creates);
-    println!("a timer of this process was {} ms late at worst", late / 1_000);
-    wrong.extend(over);
+    println!("a timer of this process was {} ms late at worst", fleet.lag.worst(0..=u64::MAX) / 1_000);
+    wrong.extend(fleet.lag.full_seconds(CPS as f64, &creates));
     if peak_live > CAP {
         wrong.push(format!("K1: {peak_live} legs at once"));
     }
     for (posted, dialed) in waits {
-        let (wait, lag) = (dialed - posted, lag.worst(posted..=dialed));
+        let (wait, lag) = (dialed - posted, fleet.lag.worst(posted..=dialed));
         // The request, the node and this carrier each had to wait for the machine.
         if wait > URGENT_WITHIN_US + 2 * lag {
             wrong.push(format!("an urgent call waited {wait} µs, where a timer was {lag} µs late"));
@@ -174,55 +170,6 @@ async fn held_back(fleet: &Fleet, worker: usize) -> Vec<String> {
         matches!(what, "pacing_waits" | "dial_outcomes").then_some(labels)
     });
     told.collect()
-}
-
-/// How late this process' own timer was, and when: where the machine starves, calls that left in time arrive late, and
-/// several of them together. Nothing else excuses a full second.
-struct Lag(Arc<Mutex<Vec<(u64, u64)>>>);
-
-impl Lag {
-    fn watch(fleet: &Fleet) -> Self {
-        let late = Arc::new(Mutex::new(Vec::new()));
-        let (told, ledger) = (Arc::downgrade(&late), fleet.sim.ledger().clone());
-        tokio::spawn(async move {
-            while let Some(told) = told.upgrade() {
-                let due = ledger.elapsed_us() + 5_000;
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                let now = ledger.elapsed_us();
-                told.lock().expect("whole").push((now, now.saturating_sub(due)));
-            }
-        });
-        Self(late)
-    }
-
-    /// The longest lag within a span, in microseconds.
-    fn worst(&self, span: RangeInclusive<u64>) -> u64 {
-        let late = self.0.lock().expect("whole");
-        late.iter().filter(|(at, _)| span.contains(at)).map(|(_, lag)| *lag).max().unwrap_or(0)
-    }
-
-    /// Seconds with more dials than the limit, a tenth, and what came late into them; and the longest lag of all.
-    fn over(&self, creates: &[Create]) -> (Vec<String>, u64) {
-        let (mut wrong, mut first) = (Vec::new(), 0);
-        for (last, create) in creates.iter().enumerate() {
-            while create.t_us - creates[first].t_us >= 1_000_000 {
-                first += 1;
-            }
-            let dials = last - first + 1;
-            if dials <= CPS + CPS / 10 {
-                continue;
-            }
-            let around = creates[first].t_us.saturating_sub(200_000)..=create.t_us + 200_000;
-            let lag = self.worst(around);
-            // Held back by as much in the sender and here, at most.
-            let excused = usize::try_from(2 * lag * CPS as u64 / 1_000_000).unwrap_or(0);
-            if dials > CPS + CPS / 10 + excused {
-                wrong.push(format!("K1: {dials} dials within a second, where a timer was {lag} µs late"));
-            }
-        }
-        wrong.truncate(5);
-        (wrong, self.worst(0..=u64::MAX))
-    }
 }
 
 fn seconds(tempo: &carillon::sim::ledger::Tempo) -> String {

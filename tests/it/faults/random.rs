@@ -59,8 +59,7 @@ async fn fifty_random_kills_lose_no_call_and_dial_nobody_twice() {
     let (mut workers, mut apis) = (0, 0);
     let mut lists = Vec::new();
     for people in everybody.chunks(NUMBERS) {
-        let numbers: Vec<String> = people.iter().map(|(number, _)| number.clone()).collect();
-        lists.push((fleet.post(&numbers).await, people));
+        lists.extend(verdict::post(&fleet, people).await);
         while workers + apis < KILLS && goes_on(&ledger, dice.random_range(1..=15)).await {
             let (i, both, api) = (dice.random_range(0..2), dice.random_bool(0.2), dice.random_bool(0.5));
             // Never both API nodes: where nobody listens, the carrier hangs up on people, and no design can help it.
@@ -89,12 +88,8 @@ async fn fifty_random_kills_lose_no_call_and_dial_nobody_twice() {
         }
     }
 
-    let (mut outcomes, mut broken, dialed) = (Vec::new(), Vec::new(), lists.len() * NUMBERS);
-    for (campaign, people) in lists {
-        let (ends, wrong) = verdict::of_list(&mut fleet, &campaign, people, PATIENCE).await;
-        outcomes.extend(ends);
-        broken.extend(wrong);
-    }
+    let dialed: usize = lists.iter().map(|(_, people)| people.len()).sum();
+    let (outcomes, broken) = verdict::of_lists(&mut fleet, &lists, PATIENCE).await;
     let title =
         format!("{} kills -9: {workers} of workers, {apis} of api nodes; seed {}", workers + apis, seed());
     verdict::print(&title, &outcomes);

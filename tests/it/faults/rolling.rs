@@ -40,18 +40,22 @@ async fn a_rolling_restart_of_all_nodes_under_load_is_noticed_by_nobody() {
         ..FleetConfig::default()
     })
     .await;
-    let people = fleet.people(NUMBERS);
-    let lists = verdict::post(&fleet, &people).await;
+    let people = fleet.people(NUMBERS * (1 + 4 * ROUNDS));
+    let mut others = people.chunks(NUMBERS);
+    let mut lists = verdict::post(&fleet, others.next().expect("the first")).await;
     let ledger = fleet.sim.ledger().clone();
     let mut replaced_under_load = 0;
     for round in 0..ROUNDS {
         for node in 0..4 {
             // Between two nodes the load goes on: some more people are called.
+            let living = || ledger.with(|book| book.legs.iter().filter(|leg| leg.ended_at.is_none()).count());
+            if living() == 0 {
+                lists.extend(verdict::post(&fleet, others.next().expect("one for each node")).await);
+            }
             let wanted = ledger.with(|book| book.creates.len()) + 4;
             let more = ledger.until(|book| (book.creates.len() >= wanted).then_some(()));
             let _ = tokio::time::timeout(Duration::from_secs(10), more).await;
-            let living = ledger.with(|book| book.legs.iter().filter(|leg| leg.ended_at.is_none()).count());
-            replaced_under_load += usize::from(living > 0);
+            replaced_under_load += usize::from(living() > 0);
             let (i, api) = (node / 2, node % 2 == 1);
             let (url, process) = match api {
                 true => (fleet.api_url(i), fleet.api(i)),

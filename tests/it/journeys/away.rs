@@ -14,6 +14,8 @@ use crate::support::{TcpProxy, until};
 
 const LIST_WITHIN: Duration = Duration::from_secs(150);
 const SOON: Duration = Duration::from_secs(60);
+/// How long dialing is watched that must rest: many of its rounds.
+const QUIET: Duration = Duration::from_secs(3);
 
 fn config() -> FleetConfig {
     let sim = SimConfig { seed: seed(), speed: 30.0, max_cps: 10.0, ..SimConfig::default() };
@@ -54,9 +56,7 @@ async fn redis_is_stopped_and_comes_back() {
     fleet.redis.server().stop().await;
     let (api, worker) = (fleet.api_url(0), fleet.worker_url(0));
     health(&fleet, &api, "redis", "down").await;
-    // Whatever had been granted has left by now; what follows takes several of the dialer's rounds.
     let dials = || fleet.sim.ledger().with(|book| book.creates.len());
-    let before = dials();
     health(&fleet, &worker, "redis", "down").await;
     for url in [&api, &worker] {
         until("not to be ready", SOON, || async { (readiness(&fleet, url).await == 503).then_some(()) })
@@ -65,7 +65,10 @@ async fn redis_is_stopped_and_comes_back() {
     let (code, answer) = fleet.get(&format!("{api}/api/calls")).await.expect("the node itself lives");
     println!("  a client hears {code} {answer}");
     assert_eq!(code, 503);
-    assert_eq!(dials(), before, "nothing is dialed without Redis");
+    // Whatever had been granted has left by now; what follows takes many of the dialer's rounds.
+    let before = dials();
+    let more = fleet.sim.ledger().until(|book| (book.creates.len() > before).then_some(()));
+    assert!(tokio::time::timeout(QUIET, more).await.is_err(), "nothing is dialed without Redis");
     fleet.redis.server().restart().await;
     for url in [fleet.api_url(0), fleet.api_url(1), fleet.worker_url(0), fleet.worker_url(1)] {
         until("to be ready again", SOON, || async { (readiness(&fleet, &url).await == 200).then_some(()) })
@@ -144,7 +147,8 @@ async fn model_away() {
         "completed",
         "it goes on by itself"
     );
-    assert!(fleet.sim.ledger().summary().longest_dead_air.seconds <= 5.0);
+    let late = 2.0 * fleet.lag.worst(0..=u64::MAX) as f64 / 1e6;
+    assert!(fleet.sim.ledger().summary().longest_dead_air.seconds <= 5.0 + late);
     in_order(fleet).await;
 }
 

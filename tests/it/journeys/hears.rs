@@ -37,7 +37,10 @@ async fn judged(title: &str, fleet: &mut Fleet, monitor: &Monitor, call: &str) -
 
     let summary = fleet.sim.ledger().summary();
     assert_eq!(summary.carrier_errors_heard, 0, "{title}: the carrier's error message was heard");
-    assert!(summary.longest_dead_air.seconds <= SILENCE, "{title}: {:?}", summary.longest_dead_air);
+    // A node that waits and the one that takes over were each as late as this process.
+    let late = 2.0 * fleet.lag.worst(0..=u64::MAX) as f64 / 1e6;
+    let longest = summary.longest_dead_air;
+    assert!(longest.seconds <= SILENCE + late, "{title}: {longest:?} where a timer was {late:.1} s late");
     let repeated = monitor.repeated();
     assert!(repeated.is_empty(), "{title}: tool calls that ran twice: {repeated:?}");
     fleet.settled(SOON).await;
@@ -175,7 +178,7 @@ fn who_refuses(fleet: &Fleet) -> String {
 async fn a_turn_is_repeated_while_it_still_runs() {
     let (mut fleet, monitor) = fleet(2).await;
     // Slow enough that a repeat finds the turn running, quick enough that no bridge line is due.
-    fleet.sim.faults().add(Rule::always(Target::Model, Fault::DelayMs(1_200)).after(1));
+    fleet.sim.faults().add(Rule::always(Target::Model, Fault::DelayMs(500)).after(1));
     let number = fleet.sim.world().number(Kind::Cooperative, 7);
     let call = fleet.call(&number, serde_json::json!({})).await;
     // The turn that hears the name: it runs a tool.

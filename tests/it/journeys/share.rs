@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::table;
 use crate::support::fleet::{Fleet, FleetConfig, seed};
 
+/// Numbers of one list: fewer live answers than the abandonment brake asks for, since a busy machine may answer late and
+/// what the brake stops waits for an operator.
+const LIST: usize = 30;
 const LIST_WITHIN: Duration = Duration::from_secs(150);
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -13,10 +16,16 @@ async fn share(cluster: bool, people: usize) {
     let mut fleet =
         Fleet::start(FleetConfig { apis: 2, workers: 2, cluster, ..FleetConfig::default() }).await;
     let list = fleet.people(people);
-    let numbers: Vec<String> = list.iter().map(|(number, _)| number.clone()).collect();
     let began = std::time::Instant::now();
-    let campaign = fleet.post(&numbers).await;
-    let ended = fleet.ended(&campaign, people, LIST_WITHIN).await;
+    let mut campaigns = Vec::new();
+    for some in list.chunks(LIST) {
+        let numbers: Vec<String> = some.iter().map(|(number, _)| number.clone()).collect();
+        campaigns.push((fleet.post(&numbers).await, numbers.len()));
+    }
+    let mut ended = Vec::new();
+    for (campaign, people) in campaigns {
+        ended.extend(fleet.ended(&campaign, people, LIST_WITHIN).await);
+    }
     fleet.settled(SETTLED_WITHIN).await;
 
     let backend = if cluster { "a Redis Cluster of 3 primaries" } else { "one Redis" };
@@ -47,13 +56,8 @@ async fn share(cluster: bool, people: usize) {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(dialed.iter().all(|n| *n > 0), "both workers dial: {dialed:?}");
     assert!(shared * 2 > talked, "most conversations pass through both apis: {shared} of {talked}");
-    let cps = fleet.sim.config().max_cps;
-    // A moment's jitter may push a dial of one second into the next.
-    assert!(
-        summary.peak_creates_per_s as f64 <= cps * 1.25 + 1.0,
-        "K1: {} dials in a second",
-        summary.peak_creates_per_s
-    );
+    let creates = fleet.sim.ledger().snapshot().creates;
+    assert_eq!(fleet.lag.full_seconds(fleet.sim.config().max_cps, &creates), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

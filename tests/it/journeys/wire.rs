@@ -15,15 +15,15 @@ use crate::support::fleet::{Fleet, FleetConfig, seed};
 const CALL_WITHIN: Duration = Duration::from_secs(90);
 const SOON: Duration = Duration::from_secs(30);
 
-async fn fleet() -> Fleet {
-    let sim = SimConfig { seed: seed(), speed: 30.0, max_cps: 20.0, ..SimConfig::default() };
+async fn fleet(speed: f64) -> Fleet {
+    let sim = SimConfig { seed: seed(), speed, max_cps: 20.0, ..SimConfig::default() };
     Fleet::start(FleetConfig { sim, ..FleetConfig::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_to_twilio_is_one_that_twilio_describes() {
     let Some(validator) = Validator::load() else { return };
-    let mut fleet = fleet().await;
+    let mut fleet = fleet(30.0).await;
     let number = |kind| fleet.sim.world().number(kind, 0);
     // An answer that is lost, and callbacks that never come: the dialer asks after the call.
     let busy = number(Kind::Busy);
@@ -61,7 +61,7 @@ fn form(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_twilios_is_turned_away() {
-    let fleet = fleet().await;
+    let fleet = fleet(10.0).await;
     let (base, config) = (fleet.api_url(0), fleet.sim.config().clone());
     let call = fleet.call(&fleet.sim.world().number(Kind::Cooperative, 0), json!({})).await;
     let answered = fleet.sim.ledger().until(|book| book.legs.first()?.answered_at);

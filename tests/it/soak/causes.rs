@@ -9,6 +9,8 @@ use super::look::Record;
 
 /// How long an answer of the carrier's is under way at the most, and a dial that is granted waits for its moment.
 const UNDER_WAY_MS: u64 = 2_000;
+/// How long after its sender's death, or the healing of its wire, the carrier may get to a request.
+const HELD_MS: u64 = 200;
 /// A turn that a callee notices as slow, in milliseconds of the wall.
 const SLOW_MS: u64 = 2_000;
 /// What keeps a worker from writing down what came of a dial.
@@ -37,6 +39,11 @@ pub(super) fn cause(
     }
 }
 
+/// That, where the machine was late itself.
+fn under_way(evidence: &Evidence<'_>) -> u64 {
+    UNDER_WAY_MS + 2 * evidence.late_ms
+}
+
 /// The first of these blows that overlaps a span, Unix ms.
 fn during<'a>(evidence: &Evidence<'a>, names: &[&str], from: u64, to: u64) -> Option<&'a Blow> {
     evidence
@@ -61,7 +68,7 @@ fn carrier_failed(evidence: &Evidence<'_>, kind: Kind, leg: &Leg) -> Result<Stri
         (Kind::Invalid, _) => {
             // Its api, or the write, may have been lost after its answer had left.
             let at = leg.ended_at.unwrap_or(leg.created_at);
-            during(evidence, &["api killed", "primary", "redis"], at, at + UNDER_WAY_MS)
+            during(evidence, &["api killed", "primary", "redis"], at, at + under_way(evidence))
                 .map(|blow| format!("the callback with the reason was lost ({})", blow.name))
                 .ok_or_else(|| format!("its last callback told the reason {code:?}"))
         }
@@ -90,23 +97,25 @@ fn model(evidence: &Evidence<'_>, leg: &Leg) -> Result<String, String> {
             && struck.faults.iter().any(|fault| !fault.starts_with("DelayMs"))
     });
     let strikes: Vec<_> = strikes.collect();
-    let blow = during(evidence, &["model-wire", "api killed", "primary", "redis"], asked.at, end);
+    let wire = during(evidence, &["model-wire"], asked.at, end);
+    let blow = during(evidence, &["api killed", "primary", "redis"], asked.at, end);
     match (strikes.len(), blow) {
         (2.., _) => Ok("the model failed twice in one turn".to_owned()),
-        (_, Some(blow)) if blow.name == "model-wire" => Ok("the wire to the model broke".to_owned()),
+        _ if wire.is_some() => Ok("the wire to the model broke".to_owned()),
         (1, Some(blow)) => Ok(format!("the model failed, and {}", blow.name)),
         (_, Some(blow)) if end.saturating_sub(asked.at) >= SLOW_MS => {
             Ok(format!("its turn was kept waiting ({})", blow.name))
         }
         (n, _) => Err(format!(
-            "the model failed {n} times in its last turn ({:?}), which took {} ms in {} requests: {:?}",
+            "the model failed {n} times in its last turn ({:?}), which took {} ms in {} requests: {:?}; {}",
             strikes.iter().flat_map(|struck| &struck.faults).collect::<Vec<_>>(),
             end.saturating_sub(asked.at),
             tries + 1,
             leg.fetches
                 .iter()
                 .map(|f| (f.at, f.status, f.took_ms, f.url.split('?').nth(1)))
-                .collect::<Vec<_>>()
+                .collect::<Vec<_>>(),
+            beside(evidence, asked.at)
         )),
     }
 }
@@ -158,9 +167,16 @@ fn unconfirmed(
         return match create.status {
             0 => Ok("the carrier closed the connection before it took the create".to_owned()),
             500..=599 => Ok(format!("the carrier answered the create with {}", create.status)),
-            429 => during(evidence, &FORGETS, create.at, create.at + UNDER_WAY_MS)
-                .map(|blow| format!("the carrier's refusal was lost ({})", blow.name))
-                .ok_or_else(|| "its create was refused with 429, which arrived".to_owned()),
+            429 => {
+                // The carrier may get to it when who sent it is dead, and when the wire that held it back is healed.
+                let from = create.at.saturating_sub(HELD_MS + 2 * evidence.late_ms);
+                during(evidence, &FORGETS, from, create.at + under_way(evidence))
+                    .map(|blow| format!("the carrier's refusal was lost ({})", blow.name))
+                    .ok_or_else(|| {
+                        let beside = beside(evidence, create.at);
+                        format!("its create was refused with 429, which arrived; {beside}")
+                    })
+            }
             other => Err(format!("its create was answered {other}")),
         };
     }
@@ -171,9 +187,21 @@ fn unconfirmed(
         ("primary", "Redis did not answer whether DialStarted was written"),
         ("redis", "Redis did not answer whether DialStarted was written"),
     ] {
-        if during(evidence, &[name], at, at + UNDER_WAY_MS).is_some() {
+        if during(evidence, &[name], at, at + under_way(evidence)).is_some() {
             return Ok(what.to_owned());
         }
     }
-    Err(format!("no create left, and nothing befell it at {at}"))
+    Err(format!("no create left, and nothing befell it at {at}; {}", beside(evidence, at)))
+}
+
+/// What struck within ten seconds of a moment, and when, for whoever looks into a finding.
+fn beside(evidence: &Evidence<'_>, at: u64) -> String {
+    let offset = |moment: u64| i128::from(moment) - i128::from(at);
+    let near: Vec<String> = evidence
+        .blows
+        .iter()
+        .filter(|blow| blow.from <= at + 10_000 && blow.to + 10_000 >= at)
+        .map(|blow| format!("{} {} to {} ms", blow.name, offset(blow.from), offset(blow.to)))
+        .collect();
+    format!("beside it: {}", near.join(", "))
 }

@@ -14,7 +14,7 @@ use super::rig::Rig;
 use super::{Soak, TIME_SCALE, list, post, settle};
 use crate::support::fleet::now_ms;
 use crate::support::wait::{try_until, until};
-use crate::support::{RawRedis, Value};
+use crate::support::{Lag, RawRedis, Value};
 
 /// Numbers on the list, and dials after which the primary dies.
 const CALLS: usize = 260;
@@ -56,6 +56,7 @@ pub(crate) async fn run(seed: u64, env: &[(&str, &str)]) -> Failover {
     let people = list(rig.sim.world(), &soak);
     let campaign = post(&rig, &people).await;
     let ledger = rig.sim.ledger().clone();
+    let lag = Lag::watch(&ledger);
     let creates = || ledger.with(|book| book.creates.len());
     let busy = ledger.until(|book| (book.creates.len() >= BEFORE).then_some(()));
     tokio::time::timeout(PATIENCE, busy).await.expect("the list is being dialed");
@@ -99,7 +100,7 @@ pub(crate) async fn run(seed: u64, env: &[(&str, &str)]) -> Failover {
     .await;
     let settled = settle(&addrs).await;
     let blows = [Blow { name: "primary", from, to: now_ms() }];
-    let mut findings = table(&rig, &addrs, &people, &blows).await.findings;
+    let mut findings = table(&rig, &addrs, &people, &blows, &lag).await.findings;
     findings.extend(ledger.summary().broken);
     findings.extend(rig.violations().await);
     if done.is_none() || !settled {
@@ -120,6 +121,7 @@ pub(super) async fn table(
     nodes: &[std::net::SocketAddr],
     people: &[(String, carillon::sim::people::Kind)],
     blows: &[Blow],
+    lag: &Lag,
 ) -> Table {
     let mut look = Look::at(nodes).await;
     let (records, left) = (look.records().await, look.left().await);
@@ -133,6 +135,7 @@ pub(super) async fn table(
             parked: &parked,
             blows,
             book,
+            late_ms: lag.worst(0..=u64::MAX) / 1_000,
         })
     })
 }

@@ -26,6 +26,8 @@ pub(super) struct Evidence<'a> {
     pub(super) parked: &'a HashMap<String, String>,
     pub(super) blows: &'a [Blow],
     pub(super) book: &'a Book,
+    /// How late this process' own timer was at worst.
+    pub(super) late_ms: u64,
 }
 
 /// The table.

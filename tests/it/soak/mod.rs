@@ -34,10 +34,12 @@ use tokio_util::sync::CancellationToken;
 
 use judge::{Blow, Table};
 use look::Look;
-use pace::{Lag, Pace};
+use pace::Pace;
 pub(crate) use plan::Faults;
 use rig::Rig;
 use strikes::Blows;
+
+use crate::support::Lag;
 
 use crate::openapi::Validator;
 
@@ -272,7 +274,7 @@ struct Ran {
 
 async fn report(rig: &Rig, nodes: &[std::net::SocketAddr], ran: &Ran) -> bool {
     let Ran { soak, people, blows, .. } = ran;
-    let mut table = failover::table(rig, nodes, people, blows).await;
+    let mut table = failover::table(rig, nodes, people, blows, &ran.lag).await;
     let left = Look::at(nodes).await.left().await;
     let ledger = rig.sim.ledger();
     let summary = ledger.summary();

@@ -2,47 +2,16 @@
 //! replica that did not know the last grants became a primary this is not promised, and what a wire held back arrives in
 //! a heap: these moments are left out.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use carillon::sim::ledger::{Create, Ledger};
+use carillon::sim::ledger::Create;
 
 use super::judge::Blow;
+use crate::support::Lag;
 
 const SECOND_US: u64 = 1_000_000;
 /// How long after the end of a blow something of it may still be seen.
 const HEAP_MS: u64 = 1_500;
 /// How long slots of which a promoted replica never heard may still be used by calls under way.
 const FORGOTTEN_SLOTS_MS: u64 = 30_000;
-
-/// How late this process' own timer was, and when, in microseconds of the ledger: where the machine starves, dials that
-/// left in time arrive late and several together. It starves all the time here, so that it must be measured.
-#[derive(Clone)]
-pub(super) struct Lag(Arc<Mutex<Vec<(u64, u64)>>>);
-
-impl Lag {
-    /// Measures until the last handle is dropped.
-    pub(super) fn watch(ledger: &Ledger) -> Self {
-        let late = Arc::new(Mutex::new(Vec::new()));
-        let (told, ledger) = (Arc::downgrade(&late), ledger.clone());
-        tokio::spawn(async move {
-            while let Some(told) = told.upgrade() {
-                let due = ledger.elapsed_us() + 5_000;
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                let now = ledger.elapsed_us();
-                told.lock().unwrap_or_else(PoisonError::into_inner).push((now, now.saturating_sub(due)));
-            }
-        });
-        Self(late)
-    }
-
-    /// The longest within a span.
-    fn worst(&self, from: u64, to: u64) -> u64 {
-        let late = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = late.partition_point(|(at, _)| *at < from);
-        late[first..].iter().take_while(|(at, _)| *at <= to).map(|(_, lag)| *lag).max().unwrap_or(0)
-    }
-}
 
 /// What was allowed, and what is known of the moments.
 pub(super) struct Pace<'a> {
@@ -77,7 +46,7 @@ impl Pace<'_> {
             let dials = last - first + 1;
             if !self.befell(&["primary", "carrier-wire"], HEAP_MS, creates[first].at, create.at) {
                 seen.fullest = seen.fullest.max(dials);
-                self.second(&creates[first], create, dials, &mut seen);
+                seen.findings.extend(self.lag.too_many(self.cps, &creates[first], create, dials));
             }
             if !self.befell(&["primary"], FORGOTTEN_SLOTS_MS, create.at, create.at) {
                 // The line that it asks for is one more.
@@ -91,24 +60,6 @@ impl Pace<'_> {
         seen
     }
 
-    fn second(&self, first: &Create, last: &Create, dials: usize, seen: &mut Seen) {
-        // A dial keeps its moment to 75 ms, so that a tenth more may fall into one second.
-        let allowed = self.cps * 1.1 + 1.0;
-        if dials as f64 <= allowed {
-            return;
-        }
-        let lag = self.lag.worst(first.t_us.saturating_sub(200_000), last.t_us + 200_000);
-        // Held back by as much in the sender and here, at most.
-        let excused = self.cps * 2.0 * lag as f64 / SECOND_US as f64;
-        if dials as f64 > allowed + excused {
-            seen.findings.push(format!(
-                "K1 {dials} dials within a second, where {} are allowed and a timer was {} ms late",
-                self.cps,
-                lag / 1_000
-            ));
-        }
-    }
-
     fn befell(&self, names: &[&str], after_ms: u64, from: u64, to: u64) -> bool {
         self.blows.iter().any(|b| names.contains(&b.name) && b.from <= to && b.to + after_ms >= from)
     }
@@ -116,6 +67,8 @@ impl Pace<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     fn dial(ms: u64, live: usize) -> Create {
@@ -138,7 +91,7 @@ mod tests {
 
     #[test]
     fn too_many_are_found_except_around_what_excuses_them() {
-        let lag = Lag(Arc::default());
+        let lag = Lag::default();
         let judge = |blows: &[Blow], lag: &Lag, creates: &[Create]| {
             Pace { cps: 10.0, slots: 20, blows, lag }.judge(creates).findings
         };

@@ -40,7 +40,8 @@ impl RedisCluster {
     async fn with(primaries: usize, replicas: usize, wired: bool) -> Self {
         let options = RedisOptions::default()
             .with("cluster-enabled", "yes")
-            .with("cluster-node-timeout", "2000")
+            // Where nobody can take over, a node that was not scheduled for a while is not to be declared dead.
+            .with("cluster-node-timeout", if replicas > 0 { "2000" } else { "60000" })
             .with("cluster-config-file", "nodes.conf");
         let count = primaries * (1 + replicas);
         let nodes = futures::future::join_all((0..count).map(|_| RedisServer::with(options.clone()))).await;

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::process::{Process, Spawn};
 use super::wait::try_until;
-use super::{RedisCluster, RedisOptions, RedisSentinel, RedisServer, Value, ports};
+use super::{Lag, RedisCluster, RedisOptions, RedisSentinel, RedisServer, Value, ports};
 
 /// How long a node may take until it serves, on a machine that does much else.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -134,6 +134,8 @@ pub(crate) struct Fleet {
     pub(crate) redis: Backend,
     env: Vec<(String, String)>,
     http: reqwest::Client,
+    /// How late this process' own timer is.
+    pub(crate) lag: Lag,
     _room: SemaphorePermit<'static>,
 }
 
@@ -178,7 +180,8 @@ impl Fleet {
         env.extend(own.into_iter().map(|(name, value)| (name.to_owned(), value)));
         env.extend(config.env);
 
-        let mut fleet = Self { apis, workers, sim, redis, env, http: super::http(), _room: room };
+        let lag = Lag::watch(sim.ledger());
+        let mut fleet = Self { apis, workers, sim, redis, env, http: super::http(), lag, _room: room };
         for i in 0..fleet.apis.len() {
             fleet.apis[i].process = Some(fleet.launch(&fleet.apis[i], &[]));
         }
