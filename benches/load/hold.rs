@@ -64,10 +64,12 @@ pub(crate) async fn memory(bench: &mut Bench) {
     let count = usize::try_from(bench.options.count(5_000, 20_000)).unwrap_or(5_000);
     let stage = speech::stage(false, false).await;
     let mut client = stage.redis.client().await;
-    let (_, _, outcome) = speech::greeted(&stage, BEFORE_FROM, BEFORE).await;
+    // Of one campaign all: two would have to share.
+    let campaign = calls::campaign(&stage.store).await;
+    let (_, _, outcome) = speech::greeted(&stage, &campaign, BEFORE_FROM, BEFORE).await;
     bench.report.breaks("memory", outcome.all(200, "a greeting"));
     let (before, kinds_before) = (used_memory(&mut client).await, by_kind(&mut client).await);
-    let (talks, _, outcome) = speech::greeted(&stage, 0, count).await;
+    let (talks, _, outcome) = speech::greeted(&stage, &campaign, 0, count).await;
     bench.report.breaks("memory", outcome.all(200, "a greeting"));
     let (n, all) = (talks.len() as f64, used_memory(&mut client).await - before);
     let grown = growth(&by_kind(&mut client).await, &kinds_before);

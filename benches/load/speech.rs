@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use carillon::domain::ids::CampaignId;
+
 use super::Bench;
 use super::live::{Talk, Turns, model, talks};
 use super::report::Row;
@@ -31,10 +33,14 @@ fn of_lane(talks: &[Talk], lane: usize, n: u64, turns: u64) -> &Talk {
     &talks[lane * each + usize::try_from(n / turns).unwrap_or(0).min(each - 1)]
 }
 
-/// Talks with their greeting and consent behind them, to numbers after the `after`-th.
-pub(super) async fn greeted(stage: &Stage, after: u64, count: usize) -> (Arc<Vec<Talk>>, Turns, Outcome) {
-    let campaign = calls::campaign(&stage.store).await;
-    let talks = Arc::new(talks(&stage.store, &campaign, after, count.next_multiple_of(AT_ONCE)).await);
+/// Talks of a campaign with their greeting and consent behind them, to numbers after the `after`-th.
+pub(super) async fn greeted(
+    stage: &Stage,
+    campaign: &CampaignId,
+    after: u64,
+    count: usize,
+) -> (Arc<Vec<Talk>>, Turns, Outcome) {
+    let talks = Arc::new(talks(&stage.store, campaign, after, count.next_multiple_of(AT_ONCE)).await);
     let turns = Turns::of(format!("http://{}", stage.api()));
     let (all, by) = (Arc::clone(&talks), turns.clone());
     let each = (talks.len() / AT_ONCE) as u64;
@@ -46,7 +52,7 @@ pub(super) async fn greeted(stage: &Stage, after: u64, count: usize) -> (Arc<Vec
 
 async fn spoken(bench: &mut Bench, count: usize, tools: bool, recorded: bool) -> (Used, Outcome, RedisFloor) {
     let stage = stage(recorded, tools).await;
-    let (talks, turns, before) = greeted(&stage, 0, count).await;
+    let (talks, turns, before) = greeted(&stage, &calls::campaign(&stage.store).await, 0, count).await;
     bench.report.breaks("turn", before.all(200, "a greeting"));
     let each = (talks.len() / AT_ONCE) as u64;
     let look = stage.look().await;
@@ -116,7 +122,7 @@ pub(crate) async fn turns(bench: &mut Bench) {
 /// At a rate that leaves the machine room.
 async fn open_loop(bench: &mut Bench, count: usize) {
     let stage = stage(false, false).await;
-    let (talks, turns, _) = greeted(&stage, 0, count).await;
+    let (talks, turns, _) = greeted(&stage, &calls::campaign(&stage.store).await, 0, count).await;
     let (rate, total) = (400.0, talks.len() as u64);
     let look = stage.look().await;
     let mut outcome =
