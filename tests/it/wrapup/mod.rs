@@ -231,3 +231,21 @@ async fn a_recording_that_never_comes_is_given_up() {
     assert_eq!(settled.body.recording.map(|r| r.status), Some(RecordingStatus::Deleted));
     assert_eq!((settled.head.due, settled.body.setbacks), (0, 0));
 }
+
+/// Its node died behind the deletion and before the record: the carrier has nothing any more, S3 has it whole.
+#[tokio::test]
+async fn a_recording_that_a_dead_node_stored_is_found() {
+    let world = World::start().await;
+    let call = world.talked(Some(true), &["Yes."], true).await;
+    world.wrapup.step(call.clone()).await.expect("Redis answers");
+    let ended = world.load(&call.id).await;
+    let key = carillon::archive::keys::recording(ended.body.created_at, &ended.id);
+    world.archive.put_bytes(&key, SOUND.into()).await.expect("S3 answers");
+    world.carrier.recordings.lock().expect("lock").clear();
+    for _ in 0..2 {
+        world.wrapup.step(world.load(&call.id).await).await.expect("Redis answers");
+    }
+    let settled = world.load(&call.id).await;
+    assert_eq!(settled.body.recording.map(|r| r.status), Some(RecordingStatus::Stored));
+    assert_eq!(settled.body.artefacts.last().map(|a| a.key.as_str()), Some(key.as_str()));
+}
